@@ -1,0 +1,1 @@
+"""The pages: citizen, partner, researcher, municipality. All HTML of the house lives here."""

@@ -1,0 +1,305 @@
+"""A partner's question: who asks, what for, how fine, how long; three answers that weigh the same.
+
+Nothing is preselected, and the partner's wishes are labelled as wishes (GDPR Art. 4(11), 7(2), recital 32; EDPB
+05/2020). It works as a plain form, without script.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from flask import redirect, request
+
+from consent.errors import TermsInvalid
+from consent.grant import shortest_interval
+from dashboard import frame
+from dashboard.visits import answered_form, citizens_visit
+from pod_server.authorization_server.asking_browser import keep_word, open_question, require_same_browser
+from pod_server.authorization_server.interactions import (
+    Answer,
+    Interaction,
+    answer_interaction,
+    load_interaction,
+    turn_away,
+)
+from pod_server.grants import REPROMPT_AFTER
+from pod_server.identifiers import Actor
+from vocab.kinds import load_kinds
+from vocab.purposes import load_purposes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
+
+    from werkzeug.wrappers import Response as AnyResponse
+
+    from consent.grant import GrantTerms
+    from dashboard.frame import Visit
+    from pod_server.host import Host
+    from pod_server.partners import Partner
+
+NOTICE_VERSION = "1"
+"""Raised whenever the words of this page change in meaning; the grant keeps it with the hash of all that was shown."""
+
+_SHORTER_MONTHS = (1, 3, 6)
+_MONTH_DAYS = 30.44
+
+
+@dataclass(frozen=True)
+class Option:
+    """One thing to tick or choose."""
+
+    value: str
+    title: str
+    words: str
+    is_wish: bool = False
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Everything on the page."""
+
+    action: str
+    partner: str
+    headline: str
+    purpose_title: str
+    purpose_words: str
+    appends: bool
+    kinds: list[Option]
+    granularities: list[Option]
+    durations: list[Option]
+    know: list[tuple[str, str, str]]
+    narrow_words: str
+    notice_version: str
+
+
+def granularities_of(kind: str, asked: str) -> list[str]:
+    """What a citizen may choose for one kind: what was asked, or anything coarser that the kind offers."""
+    offered = load_kinds().by_slug[kind].granularities
+    finest = shortest_interval(asked)
+    coarser = [each for each in offered if shortest_interval(each) > finest]
+    return [asked, *coarser]
+
+
+def granularity_chosen(terms: GrantTerms, kinds: AbstractSet[str], chosen: str | None) -> Mapping[str, str]:
+    """For each kind the finest of its choices that is no finer than `chosen`; None chooses the coarsest."""
+    result: dict[str, str] = {}
+    for kind in sorted(kinds):
+        choices = granularities_of(kind, terms.granularity_of(kind))
+        if chosen is None:
+            result[kind] = choices[-1]
+        else:
+            least = shortest_interval(chosen)
+            result[kind] = next((each for each in choices if shortest_interval(each) >= least), choices[-1])
+    return result
+
+
+def months_between(now: datetime, end: datetime) -> int:
+    """About how many months lie between two times; at least one."""
+    return max(1, round((end - now).total_seconds() / 86_400 / _MONTH_DAYS))
+
+
+def after_months(now: datetime, months: int) -> datetime:
+    """The same day so many months later, or the month's last."""
+    index = now.year * 12 + now.month - 1 + months
+    year, month = index // 12, index % 12 + 1
+    for day in range(now.day, 27, -1):
+        try:
+            return now.replace(year=year, month=month, day=day)
+        except ValueError:
+            continue
+    return now.replace(year=year, month=month)
+
+
+def durations_of(terms: GrantTerms, now: datetime) -> list[tuple[int, datetime, bool]]:
+    """How long it may hold: (months, until, whether that is the partner's wish), the shortest first."""
+    wished = months_between(now, terms.expires_at)
+    shorter = [(each, after_months(now, each), False) for each in _SHORTER_MONTHS if each < wished]
+    return [*shorter[-2:], (wished, terms.expires_at, True)]
+
+
+def ask_of(visit: Visit, interaction: Interaction) -> Ask:
+    """A partner's question in the reader's language."""
+    return ask_about(visit, interaction.client, interaction.terms, f"/-/consent/{interaction.id}")
+
+
+def ask_about(visit: Visit, client: Partner, terms: GrantTerms, action: str) -> Ask:
+    """What a consent of these terms means, in the reader's language; `action` takes the answer."""
+    t, w = visit.words, visit.wording
+    partner = client.name
+    kinds = load_kinds().by_slug
+    purpose = load_purposes().get(terms.purpose)
+    options = [
+        Option(kind, kinds[kind].labels[visit.language].title, kinds[kind].labels[visit.language].description)
+        for kind in sorted(terms.kinds)
+    ]
+    wishes = {terms.granularity_of(kind) for kind in terms.kinds}
+    finest = min(wishes, key=shortest_interval)
+    choices: dict[str, None] = {}
+    for kind in sorted(terms.kinds):
+        choices |= dict.fromkeys(granularities_of(kind, terms.granularity_of(kind)))
+    granularities = [
+        Option(each, t(f"granularity.{each}"), t(f"granularity-words.{each}"), is_wish=each == finest)
+        for each in sorted(choices, key=shortest_interval, reverse=True)
+    ]
+    durations = [
+        Option(
+            f"P{months}M",
+            t("ask.months-one" if months == 1 else "ask.months", count=months),
+            t("ask.until-wish" if is_wish else "ask.until", date=w.date(until)),
+            is_wish=is_wish,
+        )
+        for months, until, is_wish in durations_of(terms, visit.now)
+    ]
+    shortest = durations[0].title if durations else ""
+    coarsest = granularities[0].title.lower() if granularities else ""
+    contact = client.about.get("contact", "")
+    again = w.date(visit.now + REPROMPT_AFTER)
+    names = w.listing([option.title.lower() for option in options])
+    return Ask(
+        action=action,
+        partner=partner,
+        headline=t(
+            "ask.headline-append" if "append" in terms.operations else "ask.headline-read", partner=partner, kinds=names
+        ),
+        purpose_title=w.of(purpose.titles) if purpose else terms.purpose,
+        purpose_words=w.of(purpose.descriptions) if purpose else "",
+        appends="append" in terms.operations,
+        kinds=options,
+        granularities=granularities,
+        durations=durations,
+        know=[
+            ("lock", t("know.stored"), t("know.stored-words")),
+            ("eye", t("know.seen"), t("know.seen-words", partner=partner)),
+            *(
+                [("clock", t("know.kept"), t("know.kept-words", partner=partner, duration=w.duration(terms.retention)))]
+                if "read" in terms.operations
+                else []
+            ),
+            ("history", t("know.history"), t("know.history-words", date=w.date(terms.history_from))),
+            ("x", t("know.no"), t("know.no-words", date=again)),
+            ("undo-2", t("know.withdraw"), t("know.withdraw-words")),
+            (
+                "users",
+                t("know.responsible"),
+                t("know.responsible-words", partner=partner)
+                + (t("know.responsible-contact", contact=contact) if contact else ""),
+            ),
+        ],
+        narrow_words=t("ask.narrow", granularity=coarsest, duration=shortest)
+        if coarsest
+        else t("ask.narrow-short", duration=shortest),
+        notice_version=NOTICE_VERSION,
+    )
+
+
+def notice_text(visit: Visit, ask: Ask) -> str:
+    """What the citizen is shown, word for word, in the order of the page: the text that the consent keeps the hash of."""
+    t = visit.words
+    return "\n".join(
+        str(line)
+        for line in (
+            ask.partner, ask.headline, t("ask.you-decide"), t("ask.why"), ask.purpose_title, ask.purpose_words,
+            t("ask.what-append") if ask.appends else t("ask.what-read"), *_lines(visit, ask, ask.kinds),
+            *((t("ask.how-fine"), *_lines(visit, ask, ask.granularities)) if len(ask.granularities) > 1 else ()),
+            t("ask.how-long"), *_lines(visit, ask, ask.durations),
+            t("ask.know"), *(line for _, question, answer in ask.know for line in (question, answer)),
+            t("ask.notice", version=ask.notice_version),
+            t("ask.answer"), t("ask.give"), ask.narrow_words, t("ask.refuse"), t("ask.receipt"),
+        )
+    )  # fmt: skip
+
+
+def _lines(visit: Visit, ask: Ask, options: list[Option]) -> list[str]:
+    wish = visit.words("ask.wishes", partner=ask.partner)
+    return [line for each in options for line in (each.title, *([str(wish)] if each.is_wish else []), each.words)]
+
+
+def _with_redirects(visit: Visit, interaction: Interaction) -> Visit:
+    """Browsers hold a form's redirect against `form-action` too, so the partner's own address is let in here alone."""
+    origins = {f"{parts.scheme}://{parts.netloc}" for parts in map(urlsplit, interaction.client.redirect_uris)}
+    return replace(visit, redirect_origins=tuple(sorted(origins)))
+
+
+def consent_request(
+    host: Host, interaction_id: str, *, problem: str = "", chosen: AbstractSet[str] = frozenset()
+) -> AnyResponse:
+    """The page; or straight back to the partner, where the citizen said no to it lately.
+
+    Raises:
+        NotSignedIn: sign in first; the question waits.
+        InteractionGone: answered, run out, or never asked.
+        QuestionElsewhere: another browser opened it first.
+    """
+    visit, session, _ = citizens_visit(host)
+    interaction = load_interaction(host, interaction_id)
+    word = open_question(host, request, interaction_id)
+    if address := turn_away(host, interaction_id, session.pod_id):
+        # Refused lately: the partner has its answer, and the citizen is not asked again.
+        return redirect(address, code=303)
+    answer = frame.page(
+        "consent-request.html.jinja",
+        _with_redirects(visit, interaction),
+        status=422 if problem else 200,
+        ask=ask_of(visit, interaction),
+        problem=problem,
+        chosen=chosen,
+        request_path=f"/-/consent/{interaction_id}",
+    )
+    keep_word(host, answer, word)
+    return answer
+
+
+def answer_consent_request(host: Host, interaction_id: str) -> AnyResponse:
+    """Take the citizen's answer down and send the browser back to the partner.
+
+    Raises:
+        NotSignedIn, CsrfMismatch, InteractionGone, QuestionElsewhere: as they say.
+    """
+    visit, session, _ = answered_form(host)
+    require_same_browser(host, request, interaction_id)
+    interaction = load_interaction(host, interaction_id)
+    t, terms = visit.words, interaction.terms
+    answer = request.form.get("answer", "")
+    chosen = frozenset(request.form.getlist("kind")) & terms.kinds
+    ask = ask_of(visit, interaction)
+    if address := turn_away(host, interaction_id, session.pod_id):
+        # The citizen has said no in another tab meanwhile; asking again so soon is pressing.
+        return redirect(address, code=303)
+    version, notice = f"{NOTICE_VERSION} {visit.language}", notice_text(visit, ask)
+    if answer == "refuse":
+        given = Answer(refused=True, notice_version=version, notice=notice)
+    elif answer in {"give", "narrow"}:
+        if not chosen:
+            return consent_request(host, interaction_id, problem=t("ask.nothing-chosen"))
+        durations = {f"P{months}M": until for months, until, _ in durations_of(terms, visit.now)}
+        if answer == "narrow":
+            fineness, until = None, next(iter(durations.values()))
+        else:
+            fineness = request.form.get("granularity", "")
+            found = durations.get(request.form.get("duration", ""))
+            if found is None:
+                return consent_request(host, interaction_id, problem=t("ask.no-duration"), chosen=chosen)
+            if fineness not in {option.value for option in ask.granularities}:
+                return consent_request(host, interaction_id, problem=t("ask.no-granularity"), chosen=chosen)
+            until = found
+        given = Answer(
+            refused=False,
+            kinds=chosen,
+            granularity=granularity_chosen(terms, chosen, fineness),
+            expires_at=until,
+            notice_version=version,
+            notice=notice,
+        )
+    else:
+        return consent_request(host, interaction_id, problem=t("ask.no-answer"), chosen=chosen)
+    try:
+        address = answer_interaction(
+            host, interaction_id, session.pod_id, given, Actor("citizen"), vault=session.vault()
+        )
+    except TermsInvalid as invalid:
+        return consent_request(host, interaction_id, problem=str(invalid), chosen=chosen)
+    return redirect(address, code=303)

@@ -1,0 +1,119 @@
+"""Giving a partner less: a standing consent made narrower by its citizen, never wider.
+
+What holds now is filled in, since leaving it is no new consent; only what is taken away is an act.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import redirect, request
+
+from consent.grant import shortest_interval
+from dashboard import frame
+from dashboard.views.consent_request import (
+    Option,
+    durations_of,
+    granularities_of,
+    granularity_chosen,
+)
+from dashboard.visits import answered_form, citizens_visit
+from pod_server import grants
+from pod_server.identifiers import Actor
+from vocab.kinds import load_kinds
+
+if TYPE_CHECKING:
+    from werkzeug.wrappers import Response as AnyResponse
+
+    from consent.grant import GrantTerms
+    from dashboard.frame import Visit
+    from pod_server.host import Host
+
+AS_NOW = "as-now"
+
+
+def narrow_page(host: Host, grant_id: str, *, problem: str = "") -> AnyResponse:
+    """The consent as it stands, to take things away from.
+
+    Raises:
+        NotSignedIn: sign in first.
+        NoSuchGrant: none of the citizen's own.
+    """
+    visit, session, _ = citizens_visit(host)
+    grant = grants.find_grant(host, session.pod_id, grant_id)
+    terms, t = grant.terms, visit.words
+    view = next(each for each in grants.list_grants(host, session.pod_id) if each.grant.id == grant_id)
+    labels = {slug: kind.labels[visit.language] for slug, kind in load_kinds().by_slug.items()}
+    return frame.page(
+        "narrow.html.jinja",
+        visit,
+        status=422 if problem else 200,
+        grant=grant_id,
+        partner=view.partner_name,
+        kinds=[Option(kind, labels[kind].title, labels[kind].description) for kind in sorted(terms.kinds)],
+        granularities=_granularities(visit, terms),
+        durations=[
+            Option(AS_NOW, t("narrow.as-now"), t("narrow.until-now", date=visit.wording.date(terms.expires_at))),
+            *(
+                Option(
+                    f"P{months}M",
+                    t("ask.months-one" if months == 1 else "ask.months", count=months),
+                    t("ask.until", date=visit.wording.date(until)),
+                )
+                for months, until, is_wish in durations_of(terms, visit.now)
+                if not is_wish and until < terms.expires_at
+            ),
+        ],
+        problem=problem,
+        request_path="/-/my-data",
+    )
+
+
+def _granularities(visit: Visit, terms: GrantTerms) -> list[Option]:
+    """As now, and whatever is coarser for one of the kinds at least."""
+    t = visit.words
+    finest = min((terms.granularity_of(kind) for kind in terms.kinds), key=shortest_interval)
+    coarser: dict[str, None] = {}
+    for kind in sorted(terms.kinds):
+        coarser |= dict.fromkeys(granularities_of(kind, terms.granularity_of(kind)))
+    return [
+        Option(AS_NOW, t("narrow.as-now"), ""),
+        *(
+            Option(each, t(f"granularity.{each}"), t(f"granularity-words.{each}"))
+            for each in sorted(coarser, key=shortest_interval)
+            if shortest_interval(each) > shortest_interval(finest)
+        ),
+    ]
+
+
+def narrow_grant(host: Host, grant_id: str) -> AnyResponse:
+    """Make the consent narrower, as the form says.
+
+    Raises:
+        NotSignedIn, CsrfMismatch, NoSuchGrant: as they say.
+        EventOutOfOrder: the consent has ended.
+    """
+    visit, session, _ = answered_form(host)
+    terms = grants.find_grant(host, session.pod_id, grant_id).terms
+    t = visit.words
+    kinds = frozenset(request.form.getlist("kind")) & terms.kinds
+    fineness, duration = request.form.get("granularity", AS_NOW), request.form.get("duration", AS_NOW)
+    untils = {f"P{months}M": until for months, until, is_wish in durations_of(terms, visit.now) if not is_wish}
+    if not kinds:
+        return narrow_page(host, grant_id, problem=t("narrow.nothing"))
+    if fineness != AS_NOW and fineness not in {option.value for option in _granularities(visit, terms)}:
+        return narrow_page(host, grant_id, problem=t("ask.no-granularity"))
+    if duration != AS_NOW and duration not in untils:
+        return narrow_page(host, grant_id, problem=t("ask.no-duration"))
+    if kinds == terms.kinds and fineness == AS_NOW and duration == AS_NOW:
+        return narrow_page(host, grant_id, problem=t("narrow.same"))
+    grants.narrow(
+        host,
+        session.pod_id,
+        grant_id,
+        actor=Actor("citizen"),
+        kinds=kinds,
+        granularity=None if fineness == AS_NOW else granularity_chosen(terms, kinds, fineness),
+        expires_at=untils.get(duration),
+    )
+    return redirect("/-/my-data?done=narrow", code=303)

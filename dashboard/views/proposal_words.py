@@ -1,0 +1,147 @@
+"""A proposal of the twin in words: what it found, exactly what would be sent, what is not sent."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from dashboard.figures import moment_of
+from pod_server import outbox, proposals
+from vocab.programmes import load_programmes
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from dashboard.frame import Visit
+    from pod_server.host import Host
+    from pod_server.opening import OpenPod
+    from pod_server.proposals import Proposal
+
+
+@dataclass(frozen=True)
+class ProposalWords:
+    """One proposal as the pages show it."""
+
+    id: str
+    state: str
+    plan_hash: str
+    category: str
+    headline: str
+    summary: str
+    words: str
+    before: float | None
+    after: float | None
+    limit: float | None
+    unit: str
+    reasons: list[str]
+    letter: list[tuple[str, str]]
+    created: datetime
+    expires: datetime | None
+    delivery: str
+    look: str
+
+    @property
+    def bar_scale(self) -> float:
+        """What the bars are drawn against."""
+        return max(self.before or 0.0, self.after or 0.0, self.limit or 0.0) or 1.0
+
+
+def period_words(visit: Visit, period: str) -> str:
+    """`2025-11-01/2026-10-31` as people say it: `nov. 2025 til okt. 2026`; other text as it stands."""
+    try:
+        first, last = (date.fromisoformat(end) for end in period.split("/"))
+    except ValueError:
+        return period
+    w = visit.wording
+    return visit.words(
+        "letter.period-months",
+        start=w.month_short(first.month),
+        first=first.year,
+        end=w.month_short(last.month),
+        last=last.year,
+    )
+
+
+def words_of(visit: Visit, proposal: Proposal, deliveries: dict[str, str]) -> ProposalWords:
+    """A stored proposal in the reader's words."""
+    t, w = visit.words, visit.wording
+    body: dict[str, Any] = json.loads(proposal.body)
+    facts: dict[str, Any] = body.get("facts", {})
+    letter: dict[str, Any] = body.get("letter", {})
+    slug = str(body.get("programme", ""))
+    programme = load_programmes().get(slug)
+    title = w.of(programme.titles) if programme else slug
+    question = w.of(programme.questions) if programme else title
+    change = float(facts.get("change", 0.0)) * 100
+    threshold = float(facts.get("threshold", programme.threshold if programme else 0.0)) * 100
+    words = t("proposal.words", percent=w.number(change, 0), threshold=w.number(threshold, 0))
+    coverage = facts.get("coverage_days") or []
+    reasons = [t("proposal.reason-rule", programme=title, version=str(letter.get("rule_version", "")))]
+    if "before" in facts:
+        reasons.append(
+            t(
+                "proposal.reason-sum",
+                before=w.number(float(facts["before"])),
+                after=w.number(float(facts["after"])),
+                percent=w.number(change, 1),
+            )
+        )
+    if coverage:
+        reasons.append(t("proposal.reason-coverage", days=w.listing([w.number(float(each)) for each in coverage])))
+    answer = letter.get("answer")
+    letter_lines = [
+        (t("letter.to"), str(letter.get("to", ""))),
+        (t("letter.programme"), t("letter.programme-version", name=title, version=str(letter.get("rule_version", "")))),
+        (t("letter.period"), period_words(visit, str(letter.get("period", "")))),
+        (
+            t("letter.question", threshold=w.number(threshold, 0)),
+            t("letter.yes") if answer in {True, "yes"} else str(answer),
+        ),
+    ]
+    expires = body.get("expires")
+    return ProposalWords(
+        id=proposal.proposal_id,
+        state=proposal.state,
+        plan_hash=str(body.get("plan_hash", "")),
+        category="waste" if slug == "tram-pass" else "",
+        headline=question,
+        summary=t("proposal.summary", percent=w.number(change, 0)) if slug == "tram-pass" else question,
+        words=words,
+        before=_number(facts, "before"),
+        after=_number(facts, "after"),
+        limit=_number(facts, "limit"),
+        unit=str(facts.get("unit", "kg")),
+        reasons=reasons,
+        letter=letter_lines,
+        created=moment_of(body["created"]) if body.get("created") else proposal.created,
+        expires=moment_of(expires) if expires else None,
+        delivery=deliveries.get(proposal.proposal_id, ""),
+        look={"approved": "good", "sent": "good", "declined": "plain"}.get(proposal.state, "plain"),
+    )
+
+
+def _number(facts: dict[str, Any], name: str) -> float | None:
+    value = facts.get(name)
+    return float(value) if isinstance(value, int | float) else None
+
+
+def all_proposals(host: Host, visit: Visit, own: OpenPod) -> list[ProposalWords]:
+    """Every proposal, newest first, with what became of the letter it led to."""
+    t = visit.words
+    with host.storage.read() as tx:
+        stored = proposals.list_proposals(tx, own)
+        claims = [message for message in outbox.messages(tx, pod_id=own.pod_id) if message.kind == "claim"]
+    latest = claims[0] if claims else None
+    deliveries: dict[str, str] = {}
+    for each in stored:
+        if each.state in {"approved", "sent"} and latest is not None:
+            deliveries[each.proposal_id] = t(f"delivery.{latest.state}")
+    words = [words_of(visit, each, deliveries) for each in stored]
+    return sorted(words, key=lambda each: each.created, reverse=True)
+
+
+def waiting_proposals(host: Host, visit: Visit, own: OpenPod) -> list[ProposalWords]:
+    """Those that wait for an answer."""
+    return [each for each in all_proposals(host, visit, own) if each.state == "waiting"]

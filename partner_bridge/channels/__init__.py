@@ -1,0 +1,1 @@
+"""The channels by which a payload arrives: pushed over HTTP, or dropped as a file."""

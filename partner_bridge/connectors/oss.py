@@ -1,0 +1,83 @@
+"""Oss.no: power by the minute from a reader on the meter's HAN port.
+
+Format: `GET api.services.oss.no/api/Telemetry/{meter}/{from}/{to}/{1|2|3}` answers
+`[{timestamp, activePower: {input, output: {min, max, avg}}}]` in W (docs/partners.md). Pushed, the list carries the
+meter's number and the resolution that the address carries when it is pulled.
+
+Traps: power is no energy (W over a minute is a sixtieth of it in Wh); a minute that the reader missed is null, which
+is unknown and not zero; `output` is what the house sends out (solar panels) and no consumption.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Literal
+
+import msgspec
+
+from partner_bridge.connectors.normalising import Context, Normalised, decode_as, instant, name_part
+from partner_bridge.errors import UnusablePayload
+
+_RESOLUTIONS = {1: timedelta(minutes=1), 2: timedelta(hours=1), 3: timedelta(days=1)}
+
+
+class _Power(msgspec.Struct, gc=False):
+    avg: float | None = None
+
+
+class _ActivePower(msgspec.Struct, gc=False):
+    input: _Power | None = None
+
+
+class _Telemetry(msgspec.Struct, gc=False):
+    timestamp: datetime
+    active_power: _ActivePower | None = msgspec.field(name="activePower", default=None)
+
+
+class _Payload(msgspec.Struct, gc=False):
+    meter_number: str = msgspec.field(name="meterNumber")
+    telemetry: list[_Telemetry]
+    resolution: Literal[1, 2, 3] = 1
+
+
+class Oss:
+    """Power by the minute, hour or day."""
+
+    name = "oss"
+    title = "Oss.no"
+    kinds = frozenset({"electricity-reading"})
+    form: Literal["json", "text"] = "json"
+
+    def normalise(self, payload: bytes, context: Context) -> Iterator[Normalised | UnusablePayload]:  # noqa: ARG002
+        """One reading an interval that was measured."""
+        pushed: _Payload = decode_as(payload, _Payload)
+        length = _RESOLUTIONS[pushed.resolution]
+        hours = length / timedelta(hours=1)
+        meter = name_part(pushed.meter_number)
+        for reading in pushed.telemetry:
+            power = reading.active_power.input if reading.active_power else None
+            if power is None or power.avg is None:
+                continue  # the reader missed it: a gap stays a gap
+            if power.avg < 0:
+                yield UnusablePayload("a negative input power; what the house sends out is `output`")
+                continue
+            try:
+                minute = reading.timestamp.replace(second=0, microsecond=0)
+                start, end = instant(minute), instant(minute, length)
+            except UnusablePayload as error:
+                yield error
+                continue
+            yield Normalised(
+                {
+                    "@id": f"oss:{meter}/{start}/{pushed.resolution}",
+                    "@type": "ElectricityReading",
+                    "start": start,
+                    "end": end,
+                    "quantity": round(power.avg * hours / 1000, 6),
+                    "unit": "KiloW-HR",
+                    "quality": "measured",
+                    "meter": pushed.meter_number[:40],
+                    "source": "Oss.no",
+                }
+            )

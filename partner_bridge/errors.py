@@ -1,0 +1,84 @@
+"""What can be wrong with what a partner sends."""
+
+from __future__ import annotations
+
+from pod_server import problems
+from vocab.errors import NotAnActivity
+
+
+class BridgeError(Exception):
+    """The root of this folder's errors."""
+
+
+class BrokenItem(BridgeError):
+    """One item of a delivery is not what an item looks like."""
+
+
+class BodyUnreadable(BridgeError):
+    """The whole body is not what a delivery looks like, so that no item in it can be answered."""
+
+
+class BodyTooLarge(BridgeError):
+    """More bytes or more items than one delivery may hold."""
+
+
+class MediaTypeUnknown(BridgeError):
+    """A delivery in a form that this door does not read."""
+
+
+class UnknownConnector(BridgeError):
+    """No connector of that name."""
+
+
+class UnusablePayload(BridgeError):
+    """A connector could not make an activity of (a part of) a partner's payload."""
+
+
+class NoSuchReceipt(BridgeError):
+    """No such receipt, or another partner's."""
+
+
+class ReceiptInvalid(BridgeError):
+    """A receipt that this issuer did not sign, or that speaks of another delivery."""
+
+
+class InboxNotTrusted(BridgeError):
+    """A statement about an inbox that the citizen's key did not sign; for partners, the host never raises it."""
+
+
+class SealedDeliveryInvalid(BridgeError):
+    """A sealed delivery whose form, signature or count does not hold."""
+
+
+class SequenceUsed(BridgeError):
+    """The sequence or the idempotency key of a sealed delivery was used for another one."""
+
+
+class InboxKeyOutdated(BridgeError):
+    """A delivery was sealed to an inbox key that is not in force any more."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The pod got new keys, and the consent a new inbox with them. Fetch the inbox's statement again, check that "
+            "the same key of the citizen's signed it, and seal the delivery anew under a greater sequence."
+        )
+
+
+class NoSuchSealedDelivery(BridgeError):
+    """No sealed delivery of this consent has this sequence."""
+
+
+problems.declare(NotAnActivity, "not-an-activity", "Not an activity of a known kind", 422, members=("path", "reason"))
+problems.declare(BrokenItem, "broken-item", "An item that cannot be read", 400)
+problems.declare(BodyUnreadable, "body-unreadable", "A delivery that cannot be read", 400)
+problems.declare(BodyTooLarge, "delivery-too-large", "The delivery is too large", 413)
+problems.declare(MediaTypeUnknown, "media-type-unknown", "A delivery in an unknown form", 415)
+problems.declare(UnknownConnector, "unknown-connector", "No such connector", 404)
+problems.declare(UnusablePayload, "unusable-payload", "The payload cannot be used", 422)
+problems.declare(InboxNotTrusted, "inbox-not-trusted", "The inbox's statement does not hold", 422)
+problems.declare(SealedDeliveryInvalid, "sealed-delivery-invalid", "The sealed delivery does not hold", 422)
+problems.declare(SequenceUsed, "sequence-used", "The sequence or idempotency key was used before", 409)
+problems.declare(InboxKeyOutdated, "inbox-key-outdated", "The inbox has a new key", 409)
+problems.declare(NoSuchSealedDelivery, "no-such-sealed-delivery", "No such sealed delivery", 404)
+problems.declare(NoSuchReceipt, "no-such-receipt", "No such receipt", 404)
+problems.declare(ReceiptInvalid, "receipt-invalid", "The receipt does not hold", 422)

@@ -1,0 +1,115 @@
+"""The partners' door: URL to delivery; nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from flask import Response, request
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from partner_bridge.channels.push import BODY_LIMIT_BYTES, read_activities, read_payloads
+from partner_bridge.connectors import find_connector
+from partner_bridge.connectors.normalising import normalise_items
+from partner_bridge.delivery import Item, deliver
+from partner_bridge.errors import BodyTooLarge, MediaTypeUnknown
+from partner_bridge.receipts import issue_receipt, list_receipts, read_receipt
+from partner_bridge.sealed_deliveries import find_sealed_delivery, inbox_for, take_in
+from pod_server.authorization_server.tokens import verify_partner_request
+from pod_server.signing_keys import historical_jwks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flask import Flask
+
+    from pod_server.authorization_server.tokens import AuthenticatedPartner
+    from pod_server.host import Host
+
+
+def register(app: Flask, host: Host) -> None:
+    """Open the door."""
+
+    @app.post("/bridge/activities")
+    def post_activities() -> Response:
+        partner = verify_partner_request(host, request)
+        body = _body()
+        items = [
+            Item(pushed.grant, pushed.content, error=pushed.error) for pushed in read_activities(body, request.mimetype)
+        ]
+        return _answer(host, partner, items, body)
+
+    @app.post("/bridge/connectors/<name>")
+    def post_payloads(name: str) -> Response:
+        partner = verify_partner_request(host, request)
+        connector = find_connector(name)
+        body = _body()
+        items = normalise_items(connector, read_payloads(body, request.mimetype), host.clock.now())
+        return _answer(host, partner, items, body)
+
+    @app.get("/bridge/grants/<grant>/inbox")
+    def get_inbox(grant: str) -> Response:
+        return _json(inbox_for(host, verify_partner_request(host, request), grant))
+
+    @app.post("/bridge/sealed-deliveries")
+    def post_sealed_delivery() -> Response:
+        partner = verify_partner_request(host, request)
+        if request.mimetype != "application/json":
+            raise MediaTypeUnknown("a sealed delivery is application/json")
+        taken = take_in(host, partner, _body())
+        answer = _json(taken.to_json())
+        answer.status_code = 202 if taken.state == "pending" else 200
+        answer.headers["Location"] = f"{host.base_url}/bridge/sealed-deliveries/{taken.grant}/{taken.sequence}"
+        return answer
+
+    @app.get("/bridge/sealed-deliveries/<grant>/<int:sequence>")
+    def get_sealed_delivery(grant: str, sequence: int) -> Response:
+        return _json(find_sealed_delivery(host, verify_partner_request(host, request), grant, sequence).to_json())
+
+    @app.get("/bridge/receipts")
+    def get_receipts() -> Response:
+        partner = verify_partner_request(host, request)
+        found = [f"{host.base_url}/bridge/receipts/{each}" for each in list_receipts(host, partner.client_id)]
+        return _json({"receipts": found})
+
+    @app.get("/bridge/receipts/<receipt_id>")
+    def get_receipt(receipt_id: str) -> Response:
+        partner = verify_partner_request(host, request)
+        signed = read_receipt(host, partner.client_id, receipt_id)
+        if request.accept_mimetypes.best_match(["application/jose", "application/json"]) == "application/json":
+            return _json({"receipt": signed, "issuer_keys": historical_jwks(host)})
+        return Response(signed, content_type="application/jose")
+
+
+def _answer(host: Host, partner: AuthenticatedPartner, items: Sequence[Item], body: bytes) -> Response:
+    answers = deliver(host, partner, items, only_grant=partner.grant)
+    content = msgspec.json.encode([answer.to_json(host.base_url) for answer in answers])
+    receipt_id = issue_receipt(host, partner.client_id, items, answers, request=body, response=content)
+    response = Response(content, content_type="application/json")
+    response.headers["Link"] = (
+        f'<{host.base_url}/bridge/receipts/{receipt_id}>; rel="{host.base_url}/vocab/bridge#receipt"'
+    )
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _body() -> bytes:
+    """The request's body, refused before it is read where it says that it is too large, and while it is read else."""
+    message = f"a delivery holds at most {BODY_LIMIT_BYTES} bytes"
+    if (request.content_length or 0) > BODY_LIMIT_BYTES:
+        raise BodyTooLarge(message)
+    # Without a length the stream is cut off silently at the limit (werkzeug 3.1): one byte more tells a cut from an end.
+    request.max_content_length = BODY_LIMIT_BYTES + 1
+    try:
+        body = request.get_data(cache=False)
+    except RequestEntityTooLarge as error:
+        raise BodyTooLarge(message) from error
+    if len(body) > BODY_LIMIT_BYTES:
+        raise BodyTooLarge(message)
+    return body
+
+
+def _json(value: object) -> Response:
+    response = Response(msgspec.json.encode(value), content_type="application/json")
+    response.headers["Cache-Control"] = "no-store"
+    return response

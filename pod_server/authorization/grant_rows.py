@@ -1,0 +1,279 @@
+"""What the database knows of grants: the enforcement rows, their events and the counts of what was delivered."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from consent.grant import Grant, GrantState, GrantTerms
+from consent.ledger import EventKind, GrantEvent
+from pod_server.clock import microseconds, moment
+from pod_server.identifiers import GrantId, PodId
+from pod_server.vault.envelope import EnvelopeKey, Place, Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pod_server.storage.ports import Question, Row, Transaction
+    from pod_server.vault.host_key import HostKey
+
+_LABEL = "grant terms"
+_COLUMNS = (
+    "pod_id, grant_id, client_id, kinds, operations, history_from, valid_to, expires_at, quota_per_day, state, "
+    "state_version, epoch, given_at, changed_at, terms"
+)
+
+
+@dataclass(frozen=True)
+class Use:
+    """What was delivered under a grant on one day.
+
+    Attributes:
+        day: Midnight UTC.
+        accepted: Records taken in.
+        duplicates: Records that were there already.
+        refused: Records refused.
+        last_at: The latest delivery, city's time.
+    """
+
+    day: datetime
+    accepted: int
+    duplicates: int
+    refused: int
+    last_at: datetime
+
+
+def terms_to_json(terms: GrantTerms) -> dict[str, Any]:
+    """Terms as JSON; fields are only ever added."""
+    return {
+        "client_id": terms.client_id,
+        "purpose": terms.purpose,
+        "kinds": sorted(terms.kinds),
+        "operations": sorted(terms.operations),
+        "granularity": terms.granularity if isinstance(terms.granularity, str) else dict(terms.granularity),
+        "history_from": terms.history_from.isoformat(),
+        "valid_to": terms.valid_to.isoformat() if terms.valid_to else None,
+        "expires_at": terms.expires_at.isoformat(),
+        "retention": terms.retention,
+        "quota_per_day": terms.quota_per_day,
+        "notice_version": terms.notice_version,
+        "notice_hash": terms.notice_hash,
+    }
+
+
+def terms_from_json(value: dict[str, Any]) -> GrantTerms:
+    """The inverse of `terms_to_json`."""
+    return GrantTerms(
+        client_id=value["client_id"],
+        purpose=value["purpose"],
+        kinds=frozenset(value["kinds"]),
+        operations=frozenset(value["operations"]),
+        granularity=value["granularity"],
+        history_from=datetime.fromisoformat(value["history_from"]),
+        valid_to=datetime.fromisoformat(value["valid_to"]) if value["valid_to"] else None,
+        expires_at=datetime.fromisoformat(value["expires_at"]),
+        retention=value["retention"],
+        quota_per_day=value["quota_per_day"],
+        notice_version=value["notice_version"],
+        notice_hash=value["notice_hash"],
+    )
+
+
+def insert_grant(tx: Transaction, host_key: HostKey, grant: Grant) -> None:
+    """Write a new grant's enforcement row and its route."""
+    tx.send("INSERT INTO grant_route (grant_id, pod_id) VALUES (?, ?)", (grant.id, grant.pod_id))
+    tx.send(
+        f"INSERT INTO consent ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        _row_of(host_key, grant),
+    )
+
+
+_TERMS = Place("grant-terms", b"")
+
+
+def _terms_key(host_key: HostKey, pod_id: int, grant_id: str) -> EnvelopeKey:
+    """The partner's copy of the terms is the host's to read, also while the pod is locked, and no database thief's."""
+    return EnvelopeKey(host_key.derive(_LABEL), PodId(pod_id), Scope("grant", GrantId(grant_id)))
+
+
+def _row_of(host_key: HostKey, grant: Grant) -> Sequence[Any]:
+    terms = grant.terms
+    sealed = _terms_key(host_key, grant.pod_id, grant.id).seal(
+        _TERMS, json.dumps(terms_to_json(terms)).encode(), os.urandom
+    )
+    return (
+        grant.pod_id,
+        grant.id,
+        terms.client_id,
+        json.dumps({kind: terms.granularity_of(kind) for kind in sorted(terms.kinds)}),
+        " ".join(sorted(terms.operations)),
+        microseconds(terms.history_from),
+        microseconds(terms.valid_to) if terms.valid_to else None,
+        microseconds(terms.expires_at),
+        terms.quota_per_day,
+        str(grant.state),
+        grant.state_version,
+        grant.epoch,
+        microseconds(grant.given_at),
+        microseconds(grant.changed_at),
+        sealed,
+    )
+
+
+def update_grant(tx: Transaction, host_key: HostKey, grant: Grant) -> None:
+    """Write a grant's new state and terms; the caller adds the event in the same transaction."""
+    row = _row_of(host_key, grant)
+    tx.send(
+        "UPDATE consent SET client_id = ?, kinds = ?, operations = ?, history_from = ?, valid_to = ?, expires_at = ?, "
+        "quota_per_day = ?, state = ?, state_version = ?, epoch = ?, given_at = ?, changed_at = ?, terms = ? "
+        "WHERE pod_id = ? AND grant_id = ?",
+        (*row[2:], grant.pod_id, grant.id),
+    )
+
+
+def add_event(tx: Transaction, pod_id: PodId, grant_id: str, sequence: int, event: GrantEvent) -> None:
+    """Add one event to a grant's ledger; the primary key keeps two writers from both being the n-th."""
+    tx.send(
+        "INSERT INTO consent_event (pod_id, grant_id, sequence, kind, at, expires_at, actor) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            pod_id,
+            grant_id,
+            sequence,
+            str(event.kind),
+            microseconds(event.at),
+            microseconds(event.expires_at) if event.expires_at else None,
+            event.by,
+        ),
+    )
+
+
+def events_of(tx: Transaction, pod_id: PodId, grant_id: str) -> list[GrantEvent]:
+    """A grant's ledger in order."""
+    rows = tx.all(
+        "SELECT kind, at, expires_at, actor FROM consent_event WHERE pod_id = ? AND grant_id = ? ORDER BY sequence",
+        (pod_id, grant_id),
+    )
+    return [
+        GrantEvent(EventKind(kind), moment(at), None if expires_at is None else moment(expires_at), by)
+        for kind, at, expires_at, by in rows
+    ]
+
+
+@lru_cache(maxsize=4096)
+def _terms_of(host_key: HostKey, pod_id: int, grant_id: str, sealed: bytes) -> GrantTerms:
+    return terms_from_json(json.loads(_terms_key(host_key, pod_id, grant_id).open(_TERMS, sealed)))
+
+
+def _grant_of(host_key: HostKey, row: Row) -> Grant:
+    pod_id, grant_id = row[0], row[1]
+    return Grant(
+        id=grant_id,
+        pod_id=pod_id,
+        terms=_terms_of(host_key, pod_id, grant_id, bytes(row[14])),
+        state=GrantState(row[9]),
+        state_version=row[10],
+        epoch=row[11],
+        given_at=moment(row[12]),
+        changed_at=moment(row[13]),
+    )
+
+
+def find_grant(tx: Transaction, host_key: HostKey, grant_id: str) -> Grant | None:
+    """A grant by its id alone, as a partner names it."""
+    route = tx.one("SELECT pod_id FROM grant_route WHERE grant_id = ?", (grant_id,))
+    return None if route is None else grant_in_pod(tx, host_key, PodId(route[0]), grant_id)
+
+
+def grant_in_pod(tx: Transaction, host_key: HostKey, pod_id: PodId, grant_id: str) -> Grant | None:
+    """One grant of one pod."""
+    row = tx.one(f"SELECT {_COLUMNS} FROM consent WHERE pod_id = ? AND grant_id = ?", (pod_id, grant_id))
+    return None if row is None else _grant_of(host_key, row)
+
+
+def grants_in_pod(tx: Transaction, host_key: HostKey, pod_id: PodId, *, client_id: str | None = None) -> list[Grant]:
+    """Every grant of one pod, or those of one client, the newest first."""
+    rows = (
+        tx.all(f"SELECT {_COLUMNS} FROM consent WHERE pod_id = ? ORDER BY given_at DESC, grant_id", (pod_id,))
+        if client_id is None
+        else tx.all(
+            f"SELECT {_COLUMNS} FROM consent WHERE pod_id = ? AND client_id = ? ORDER BY given_at DESC, grant_id",
+            (pod_id, client_id),
+        )
+    )
+    return [_grant_of(host_key, row) for row in rows]
+
+
+def state_now(tx: Transaction, pod_id: PodId, grant_id: GrantId) -> tuple[str, int, int, int, int | None] | None:
+    """State, its version, epoch, expiry (microseconds) and quota: what the writing transaction reads again."""
+    row = tx.one(*state_question(pod_id, grant_id))
+    return None if row is None else (row[0], row[1], row[2], row[3], row[4])
+
+
+def state_question(pod_id: PodId, grant_id: GrantId) -> Question:
+    """What `state_now` asks; for whoever asks ahead."""
+    return (
+        "SELECT state, state_version, epoch, expires_at, quota_per_day FROM consent WHERE pod_id = ? AND grant_id = ?",
+        (pod_id, grant_id),
+    )
+
+
+def _day_number(at: datetime) -> int:
+    return microseconds(at) // 86_400_000_000
+
+
+def used_on(tx: Transaction, pod_id: PodId, grant_id: str, at: datetime) -> int:
+    """How many records the grant has taken in on the day of `at` (UTC)."""
+    row = tx.one(
+        "SELECT accepted FROM consent_use WHERE pod_id = ? AND grant_id = ? AND day = ?",
+        (pod_id, grant_id, _day_number(at)),
+    )
+    return 0 if row is None else int(row[0])
+
+
+def add_use(
+    tx: Transaction, pod_id: PodId, grant_id: str, at: datetime, *, accepted: int, duplicates: int, refused: int
+) -> None:
+    """Count a delivery, in the transaction that writes it."""
+    tx.send(
+        "INSERT INTO consent_use (pod_id, grant_id, day, accepted, duplicates, refused, last_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (pod_id, grant_id, day) DO UPDATE SET "
+        "accepted = consent_use.accepted + excluded.accepted, duplicates = consent_use.duplicates + excluded.duplicates, "
+        "refused = consent_use.refused + excluded.refused, last_at = excluded.last_at",
+        (pod_id, grant_id, _day_number(at), accepted, duplicates, refused, microseconds(at)),
+    )
+
+
+def uses_since(tx: Transaction, pod_id: PodId, since: datetime) -> dict[str, list[Use]]:
+    """The counts of each grant of a pod, day by day from `since` on."""
+    uses: dict[str, list[Use]] = {}
+    for grant_id, day, accepted, duplicates, refused, last_at in tx.all(
+        "SELECT grant_id, day, accepted, duplicates, refused, last_at FROM consent_use "
+        "WHERE pod_id = ? AND day >= ? ORDER BY grant_id, day",
+        (pod_id, _day_number(since)),
+    ):
+        midnight = moment(0) + timedelta(days=day)
+        uses.setdefault(grant_id, []).append(Use(midnight, accepted, duplicates, refused, moment(last_at)))
+    return uses
+
+
+def last_use(tx: Transaction, pod_id: PodId, grant_id: str) -> datetime | None:
+    """When something was last delivered, tried or read under a grant, or None."""
+    row = tx.one("SELECT MAX(last_at) FROM consent_use WHERE pod_id = ? AND grant_id = ?", (pod_id, grant_id))
+    return None if row is None or row[0] is None else moment(row[0])
+
+
+def totals(tx: Transaction, pod_id: PodId) -> dict[str, tuple[int, int, int, datetime]]:
+    """Accepted, duplicates and refused since the beginning, and the latest delivery, for each grant of a pod."""
+    return {
+        grant_id: (int(accepted), int(duplicates), int(refused), moment(last_at))
+        for grant_id, accepted, duplicates, refused, last_at in tx.all(
+            "SELECT grant_id, SUM(accepted), SUM(duplicates), SUM(refused), MAX(last_at) FROM consent_use "
+            "WHERE pod_id = ? GROUP BY grant_id",
+            (pod_id,),
+        )
+    }

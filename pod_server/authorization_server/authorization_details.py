@@ -1,0 +1,154 @@
+"""What a partner asks for, in the words of RFC 9396, and the terms of consent that it comes to.
+
+One purpose a request: the citizen decides about one thing at a time.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from consent.errors import TermsInvalid
+from consent.grant import LONGEST_CONSENT, OPERATIONS, GrantTerms
+from pod_server.authorization_server.errors import OAuthError
+from vocab.kinds import load_kinds
+from vocab.purposes import find_purpose
+
+if TYPE_CHECKING:
+    from consent.grant import Grant
+    from pod_server.host import Host
+    from pod_server.identifiers import Subject
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
+
+
+class _Detail(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """One authorization detail as it comes; members are only ever added."""
+
+    type: str
+    datatypes: list[str]
+    purpose: str
+    valid_to: str = msgspec.field(name="validTo")
+    actions: list[str] = msgspec.field(default_factory=lambda: ["append"])
+    locations: list[str] | None = None
+    granularity: str | dict[str, str] = "event"
+    history_from: str | None = None
+    retention: str = "P13M"
+    max_records_per_day: int | None = None
+    legal_basis: str = "eu-gdpr:A6-1-a"
+    revocable: bool = True
+
+
+def detail_type(host: Host) -> str:
+    """The type's IRI on this host; its page describes the members."""
+    return f"{host.base_url}/vocab/rar#pod-append"
+
+
+def _refused(description: str) -> OAuthError:
+    return OAuthError("invalid_authorization_details", description)
+
+
+def _moment(text: str, member: str) -> datetime:
+    try:
+        if _DATE.match(text):
+            return datetime.fromisoformat(text).replace(tzinfo=UTC)
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise _refused(f"{member} is not a date or a time") from error
+    if moment.tzinfo is None:
+        raise _refused(f"{member} is a time without its zone")
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise _refused(f"{member} is a time outside the calendar") from error
+
+
+def _kind_slug(name: str) -> str:
+    kinds = load_kinds()
+    kind = kinds.by_slug.get(name) or kinds.by_type.get(name)
+    if kind is None:
+        raise _refused("datatypes names a kind of activity that is not known here")
+    return kind.slug
+
+
+def terms_asked_for(host: Host, client_id: str, text: str) -> GrantTerms:
+    """The terms of consent that a partner's `authorization_details` ask for.
+
+    Args:
+        host: Its base URL names the type; its city time is now.
+        client_id: Who asks.
+        text: The parameter: a JSON array with one object.
+
+    Raises:
+        OAuthError: `invalid_authorization_details`, saying which member is wrong.
+    """
+    try:
+        details = msgspec.json.decode(text.encode(), type=list[_Detail])
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise _refused(f"authorization_details: {str(error)[:200]}") from error
+    if len(details) != 1:
+        raise _refused("one authorization detail: one purpose is decided about at a time")
+    detail = details[0]
+    now = host.clock.now()
+    if detail.type != detail_type(host):
+        raise _refused(f"type is to be {detail_type(host)}")
+    if detail.legal_basis != "eu-gdpr:A6-1-a" or not detail.revocable:
+        raise _refused("consent (eu-gdpr:A6-1-a) is the only basis here, and always revocable")
+    if detail.locations is not None and detail.locations != [f"{host.base_url}/bridge/activities"]:
+        raise _refused(f"locations, where given, is to be [{host.base_url}/bridge/activities]")
+    if not set(detail.actions) <= OPERATIONS:
+        raise _refused("actions are append and read")
+    purpose = find_purpose(detail.purpose)
+    if purpose is None:
+        raise _refused("purpose is not one of the vocabulary's")
+    if not 1 <= len(detail.datatypes) <= 20:
+        raise _refused("datatypes names one to twenty kinds of activity")
+    kinds = frozenset(_kind_slug(name) for name in detail.datatypes)
+    granularity = detail.granularity
+    if not isinstance(granularity, str):
+        granularity = {_kind_slug(name): each for name, each in granularity.items()}
+    expires_at = _moment(detail.valid_to, "validTo")
+    if not now < expires_at <= now + LONGEST_CONSENT:
+        raise _refused("validTo lies in the past, or more than five years ahead")
+    try:
+        return GrantTerms(
+            client_id=client_id,
+            purpose=purpose.slug,
+            kinds=kinds,
+            operations=frozenset(detail.actions),
+            granularity=granularity,
+            history_from=now if detail.history_from is None else _moment(detail.history_from, "history_from"),
+            expires_at=expires_at,
+            retention=detail.retention,
+            quota_per_day=detail.max_records_per_day,
+        )
+    except TermsInvalid as error:
+        raise _refused(str(error)) from error
+
+
+def details_of(host: Host, grant: Grant, subject: Subject) -> list[dict[str, Any]]:
+    """A grant in the same words, enriched with what the partner needs to use it (RFC 9396, section 7)."""
+    terms = grant.terms
+    detail: dict[str, Any] = {
+        "type": detail_type(host),
+        "locations": [f"{host.base_url}/bridge/activities"],
+        "actions": sorted(terms.operations),
+        "datatypes": sorted(terms.kinds),
+        "purpose": terms.purpose,
+        "granularity": terms.granularity if isinstance(terms.granularity, str) else dict(terms.granularity),
+        "history_from": terms.history_from.isoformat(),
+        "validTo": terms.expires_at.isoformat(),
+        "retention": terms.retention,
+        "legal_basis": "eu-gdpr:A6-1-a",
+        "revocable": True,
+        "grant": grant.id,
+        "subject": subject,
+        "location": f"{host.base_url}/bridge/activities",
+        "state": str(grant.state_at(host.clock.now())),
+    }
+    if terms.quota_per_day is not None:
+        detail["max_records_per_day"] = terms.quota_per_day
+    return [detail]

@@ -1,0 +1,1 @@
+"""Each citizen's tamper-evident log: an RFC 6962 tree of sealed events."""

@@ -1,0 +1,1 @@
+"""Telling other processes and listeners that a pod has changed."""

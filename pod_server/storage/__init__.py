@@ -1,0 +1,1 @@
+"""The storage port, its SQLite adapter, the schema and one repository a subject."""

@@ -1,0 +1,41 @@
+-- Activities: sealed, append-only segments. One row is one accepted delivery of one grant, whatever its size.
+-- Plain here are only sizes and times (docs/threat-model.md); kinds, ids and contents are inside `sealed`.
+CREATE TABLE segment (
+    pod_id BIGINT NOT NULL,
+    seq BIGINT NOT NULL,                  -- the pod's feed sequence; shared with feed_change
+    grant_id TEXT NOT NULL,
+    epoch BIGINT NOT NULL,                -- key epoch of the grant under which it is sealed and marked
+    ordinal BIGINT NOT NULL,              -- 1, 2, 3 … within the grant; authenticated as the envelope's version
+    received BIGINT NOT NULL,             -- microseconds since 1970
+    received_day BIGINT NOT NULL,         -- days since 1970, UTC
+    first_day BIGINT NOT NULL,            -- the day the earliest activity starts
+    last_day BIGINT NOT NULL,             -- the day the latest activity ends
+    records BIGINT NOT NULL,
+    corrections BIGINT NOT NULL,          -- how many of them replace an earlier record
+    log_index BIGINT NOT NULL,            -- the leaf that commits to this segment
+    marks BLOB NOT NULL,                  -- 12 bytes a record: keyed hash of its id (8), keyed hash of its content (4)
+    sealed BLOB NOT NULL
+);
+CREATE UNIQUE INDEX segment_by_seq ON segment (pod_id, seq);
+CREATE UNIQUE INDEX segment_by_grant ON segment (pod_id, grant_id, ordinal);
+
+-- The feed: the durable list of what changed in a pod. `head` grows with each change, `cursor` with each the agent has
+-- taken into its sums; a pod with work is one where they differ.
+CREATE TABLE feed (
+    pod_id BIGINT NOT NULL PRIMARY KEY,
+    head BIGINT NOT NULL,
+    cursor BIGINT NOT NULL,
+    waiting_since BIGINT NOT NULL,        -- when work first waited; real microseconds since 1970
+    claimed_by TEXT NOT NULL,             -- the worker that has the pod, or ''
+    claimed_until BIGINT NOT NULL         -- real microseconds since 1970; past: free again
+);
+CREATE INDEX feed_with_work ON feed (waiting_since) WHERE head > cursor;
+
+-- Changes other than new segments: a grant's state, a household, an erasure.
+CREATE TABLE feed_change (
+    pod_id BIGINT NOT NULL,
+    seq BIGINT NOT NULL,
+    subject TEXT NOT NULL,                -- 'grant' | 'household' | 'erasure' | 'document' | 'proposal'
+    grant_id TEXT NOT NULL,               -- or ''
+    PRIMARY KEY (pod_id, seq)
+);

@@ -1,0 +1,1 @@
+"""Keys and sealed bytes: slots, keyring, envelopes, inboxes."""

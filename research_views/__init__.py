@@ -1,0 +1,1 @@
+"""Anonymised releases (bound, account, noise, publish) and the SPARQL endpoint over them."""

@@ -1,0 +1,135 @@
+"""What every kind of test starts from: a real host on SQLite in a folder of its own, at a fixed time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import hosts
+import pytest
+from hosts import NOON, City, make_host
+from postgresql_server import Databases, PostgresqlServer
+from statements_across_pods import guard
+
+from pod_server.clock import SetClock
+from pod_server.storage.postgresql import PostgresqlTransaction
+from pod_server.storage.sqlite import SqliteTransaction
+
+SHARED_SAMPLES = Path(__file__).parents[2] / "shared" / "data" / "samples"
+
+
+ENGINES = ("sqlite", "postgresql")
+
+ON_BOTH_ENGINES = (
+    "unit/storage/test_both_engines.py",
+    "unit/pods",
+    "unit/grants",
+    "unit/activities",
+    "unit/log/test_ledger.py",
+    "unit/authorization/test_enforcement.py",
+    "unit/authentication",
+    "unit/partner_bridge/test_delivery.py",
+    "unit/partner_bridge/test_outbox.py",
+    "unit/partners",
+    "unit/twin_agent/test_pipeline.py",
+    "unit/twin_agent/test_proposals.py",
+    "faults/test_killed_while_writing.py",
+    "faults/test_agent_crashes.py",
+    "faults/test_outbox_crashes.py",
+    "faults/test_withdrawal_interleavings.py",
+    "faults/test_withdrawal_race.py",
+    "attacks/test_t04_write_after_withdrawal.py",
+    "attacks/test_t06_replay.py",
+    "protocol/bridge",
+    "protocol/oauth/test_partner_journey.py",
+    "protocol/solid/test_activities_view.py",
+    "protocol/solid/test_locked_pod.py",
+    "protocol/solid/test_section_4_resources.py",
+    "protocol/solid/test_section_5_reading_and_writing.py",
+)
+"""What must hold on both engines: storage and everything that reads, decides and writes. `make postgresql` (pytest
+--engine postgresql) runs every test on PostgreSQL."""
+
+ON_SQLITE_ALONE = (
+    "e2e/test_breach.py",
+    "e2e/test_commands.py",
+    "e2e/test_doctor.py",
+    "e2e/test_operation_commands.py",
+    "e2e/test_pod_transfer.py",
+    "attacks/test_t01_every_door.py",
+    "attacks/test_t01_stolen_data_folder.py",
+    "faults/test_disk_full.py",
+    "protocol/doors/test_bad_requests.py::test_a_full_disk",
+)
+"""What looks into the data folder's own database file, fills it, or runs commands on it."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """One option: the engine for tests that would run on SQLite alone."""
+    parser.addoption("--engine", choices=ENGINES, default="sqlite", help="for tests that run on one engine")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What must hold on both engines runs once on each."""
+    name = metafunc.definition.path.relative_to(Path(__file__).parent).as_posix()
+    if metafunc.config.getoption("--engine") == "sqlite" and name.startswith(ON_BOTH_ENGINES):
+        metafunc.parametrize("engine", ENGINES, indirect=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _every_statement_names_its_pod():
+    """Whatever a test does, no statement on citizens' data goes without a pod (statements_across_pods.py)."""
+    for transaction in (SqliteTransaction, PostgresqlTransaction):
+        guard(transaction)
+
+
+@pytest.fixture(scope="session")
+def databases():
+    """Databases on a PostgreSQL server that is started when a test first asks for one."""
+    server = PostgresqlServer()
+    yield Databases(server)
+    server.stop()
+
+
+@pytest.fixture(autouse=True)
+def engine(request, monkeypatch):
+    """The storage engine of the hosts that a test makes: see ON_BOTH_ENGINES."""
+    chosen = getattr(request, "param", None) or request.config.getoption("--engine")
+    if chosen == "sqlite":
+        yield chosen
+        return
+    name = request.path.relative_to(Path(__file__).parent).as_posix() + f"::{request.node.name}"
+    if name.startswith(ON_SQLITE_ALONE):
+        pytest.skip("about SQLite's own file")
+    databases = request.getfixturevalue("databases")
+    monkeypatch.setattr(hosts, "database_url_for", databases.url_for)
+    yield chosen
+    databases.give_back()
+
+
+@pytest.fixture
+def clock() -> SetClock:
+    """The 23rd of November 2026, noon."""
+    return SetClock(NOON)
+
+
+@pytest.fixture
+def city(tmp_path, clock):
+    """An empty city."""
+    host = make_host(tmp_path / "data", clock)
+    yield City(host, clock)
+    host.storage.close()
+    host.key_store.close()
+
+
+@pytest.fixture
+def host(city):
+    """The city's host."""
+    return city.host
+
+
+@pytest.fixture
+def shared_samples() -> Path:
+    """Real partner data that may lie beside the project; without it the test is skipped by name."""
+    if not SHARED_SAMPLES.is_dir():
+        pytest.skip("the shared samples do not lie beside this clone")
+    return SHARED_SAMPLES

@@ -1,0 +1,92 @@
+"""The whole city once, by public doors only: the command a newcomer's script would run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    data = tmp_path_factory.mktemp("once") / "data"
+    done = subprocess.run(
+        [sys.executable, "-m", "tvilling", "demo", "--once", "--json", "--data", str(data)],
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert done.stdout.strip(), done.stderr[-3000:]
+    return done.returncode, json.loads(done.stdout), done.stderr, data
+
+
+pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("city")]
+
+
+def test_everything_holds_and_the_exit_code_says_so(run):
+    code, report, words, _ = run
+    assert "failures" not in report, words[-3000:]
+    assert code == 0
+
+
+def test_the_report_has_every_field_with_something_in_it(run):
+    _, report, _, data = run
+    assert report["citizens"] == 604
+    assert report["data"] == str(data)
+    assert report["base_url"].startswith("http://localhost:")
+    assert {partner["name"] for partner in report["partners"]} >= {
+        "Oss.no",
+        "TrønderEnergi",
+        "Rema 1000",
+        "AtB",
+        "Trondheim Renholdsverk",
+    }
+    assert report["activities_stored"] > 50_000
+    assert report["refused_after_withdrawal"] >= 1
+    assert report["live_events_seen"] >= 3
+    assert report["claims"] == 1
+    assert report["log_verified"] is True
+    assert set(report["release"]) == {"period", "rho", "observations", "suppressed"}
+    assert report["release"]["observations"] > 0
+    assert report["seconds"] > 0
+
+
+def test_each_partner_got_one_answer_for_each_record_it_offered(run):
+    for partner in run[1]["partners"]:
+        assert partner["accepted"] + partner["duplicates"] + partner["refused"] == partner["offered"], partner
+        if partner["offered"]:
+            assert partner["accepted"] > 0, partner
+
+
+def test_intervals_are_intervals_and_the_recompute_agrees(run):
+    _, report, _, _ = run
+    assert set(report["footprint_kg"]) == {"kari", "ola", "ingrid", "amir"}
+    for handle, categories in report["footprint_kg"].items():
+        assert {"electricity", "food", "travel", "waste"} <= set(categories)
+        for category, interval in categories.items():
+            low, mean, high = interval
+            assert 0 <= low <= mean <= high
+            assert high > 0
+            assert report["recomputed_kg"][handle][category] == pytest.approx(interval, rel=1e-6)
+
+
+def test_the_processes_said_nothing_of_what_the_pods_hold(run):
+    _, _, words, _ = run
+    for secret in ("KJØTTDEIG", "NSR:StopPlace", "passphrase=", "DPoP ey"):
+        assert secret not in words
+    assert "Traceback" not in words
+
+
+def test_a_folder_with_something_in_it_is_refused_in_words(run):
+    done = subprocess.run(
+        [sys.executable, "-m", "tvilling", "demo", "--once", "--json", "--data", str(run[3])],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "not empty" in done.stderr

@@ -1,0 +1,310 @@
+"""What is PostgreSQL's alone: turns a pod, connections that die, several machines on one database, keys apart."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import timedelta
+
+import psycopg
+import pytest
+from deliveries import CITIZEN, deliver, granted, reading
+from hosts import make_host
+
+from pod_server import feed, grants
+from pod_server.pods import create_pod
+from pod_server.storage.errors import (
+    DatabaseAddressInvalid,
+    DataFolderTooNew,
+    DataFolderTooOld,
+    StorageBusy,
+    StorageUnavailable,
+    TextUnstorable,
+)
+from pod_server.storage.migrate import migrate_postgresql
+from pod_server.storage.postgresql import PostgresqlStorage
+from pod_server.storage.schema_version import SCHEMA_VERSION
+
+
+@pytest.fixture
+def engine(databases, monkeypatch):
+    """Every test here is on PostgreSQL."""
+    import hosts
+
+    monkeypatch.setattr(hosts, "database_url_for", databases.url_for)
+    yield "postgresql"
+    databases.give_back()
+
+
+@pytest.fixture
+def url(databases, tmp_path, engine):
+    return databases.url_for(tmp_path / "plain")
+
+
+def test_writers_of_different_pods_do_not_wait_for_each_other(city, host):
+    kari, ola = city.citizen("kari"), city.citizen("ola")
+    entered = []
+
+    def other() -> None:
+        with host.storage.write() as tx:
+            feed.note_change(tx, ola.pod_id, "grant", at=city.clock.now())
+            entered.append(1)
+
+    with host.storage.write() as tx:
+        feed.note_change(tx, kari.pod_id, "grant", at=city.clock.now())
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join(10)
+        assert entered == [1]
+
+
+def test_a_withdrawal_waits_for_the_writer_that_holds_the_pod_and_is_felt_by_the_next(city, host):
+    kari = city.citizen("kari")
+    partner = granted(host, kari.pod_id)
+    done = []
+    with host.storage.write() as tx:
+        assert tx.one("SELECT state FROM consent WHERE pod_id = ?", (kari.pod_id,)) == ("active",)
+        thread = threading.Thread(
+            target=lambda: done.append(grants.withdraw(host, kari.pod_id, partner.grant, actor=CITIZEN))
+        )
+        thread.start()
+        thread.join(0.3)
+        assert not done, "the state that was read inside the transaction must hold until its end"
+    thread.join(10)
+    assert len(done) == 1
+    assert deliver(host, partner.permit, [reading(0)]) == ["refused"]
+
+
+def test_two_transactions_that_wait_for_each_other_are_told_to_come_again(city, host):
+    kari, ola = city.citizen("kari"), city.citizen("ola")
+    barrier, outcomes = threading.Barrier(2), []
+
+    def write(first, second) -> None:
+        try:
+            with host.storage.write() as tx:
+                feed.note_change(tx, first, "grant", at=city.clock.now())
+                barrier.wait(10)
+                feed.note_change(tx, second, "grant", at=city.clock.now())
+            outcomes.append("written")
+        except StorageBusy:
+            outcomes.append("busy")
+
+    threads = [
+        threading.Thread(target=write, args=pair) for pair in ((kari.pod_id, ola.pod_id), (ola.pod_id, kari.pod_id))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(outcomes) == ["busy", "written"]
+
+
+def test_a_withdrawal_that_the_engine_ended_for_another_writer_is_done_again(city, host):
+    """A writer holds a code's table and wants the pod; the withdrawal holds the pod and wants the table."""
+    kari = city.citizen("kari")
+    partner = granted(host, kari.pod_id)
+    for _ in range(5):  # whichever of the two the engine ends
+        holds, outcome = threading.Event(), []
+
+        def redeem(holds=holds, outcome=outcome) -> None:
+            try:
+                with host.storage.write() as tx:
+                    tx.one("SELECT 1 FROM authorization_code WHERE code_hash = 'x'")
+                    holds.set()
+                    time.sleep(0.15)
+                    feed.note_change(tx, kari.pod_id, "grant", at=city.clock.now())
+                outcome.append("written")
+            except StorageBusy:
+                outcome.append("busy")
+
+        thread = threading.Thread(target=redeem)
+        thread.start()
+        assert holds.wait(10)
+        withdrawn = grants.withdraw(host, kari.pod_id, partner.grant, actor=CITIZEN)
+        assert withdrawn.state == "withdrawn"
+        thread.join(20)
+        assert outcome[0] in {"written", "busy"}
+        partner = granted(host, kari.pod_id, partner=partner.partner)
+
+
+def test_workers_claim_past_each_other_and_past_a_pod_that_is_being_written(city, host):
+    pods = [city.citizen(f"citizen-{number}") for number in range(4)]
+    for pod in pods:
+        with host.storage.write() as tx:
+            feed.note_change(tx, pod.pod_id, "grant", at=city.clock.protocol_now())
+    with host.storage.write() as tx:
+        feed.note_change(tx, pods[0].pod_id, "grant", at=city.clock.protocol_now())
+        assert feed.position(tx, pods[0].pod_id)[1] > 1  # an answer: what was sent before it has been carried out
+        began = time.monotonic()
+        claimed = {claim.pod_id for claim in feed.claim(host, "one", 10)}
+        assert time.monotonic() - began < 5, "the claim waited for the writer"
+    assert claimed == {pod.pod_id for pod in pods[1:]}
+    assert {claim.pod_id for claim in feed.claim(host, "two", 10)} == {pods[0].pod_id}
+
+
+def test_every_commit_waits_for_the_disk(url):
+    storage = PostgresqlStorage(url)
+    with storage.write() as tx:
+        assert tx.one("SELECT current_setting('synchronous_commit'), current_setting('fsync')") == ("on", "on")
+    storage.close()
+
+
+def test_connections_that_the_server_closed_are_replaced_unnoticed(url, databases):
+    storage = PostgresqlStorage(url)
+    with storage.read() as one, storage.read() as two:
+        assert one.one("SELECT 1") == two.one("SELECT 1") == (1,)
+    databases.server.execute("SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity WHERE datname LIKE 'city%'")
+    for _ in range(3):
+        with storage.write() as tx:
+            tx.send("DELETE FROM retired_handle")
+    storage.close()
+
+
+def test_an_interrupted_wait_leaves_a_connection_that_works(url, monkeypatch):
+    from pod_server.storage import postgresql
+
+    storage = PostgresqlStorage(url, timeout_seconds=2)
+    with storage.read() as tx:
+        tx.one("SELECT 1")
+    with monkeypatch.context() as patched:
+
+        def interrupt(*_arguments, **_options):
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt), storage.write() as tx:  # noqa: PT012 - the block is one attempt
+            tx.send("INSERT INTO retired_handle (handle, retired) VALUES ('kari', 0)")
+            patched.setattr(postgresql, "readable", interrupt)
+            tx.one("SELECT pg_sleep(0.05)")
+    with storage.read() as tx:
+        assert tx.one("SELECT COUNT(*) FROM retired_handle") == (0,)
+        assert tx.one("SELECT 'mine'") == ("mine",)
+    storage.close()
+
+
+def test_a_failed_statement_does_not_spoil_those_that_were_prepared_with_it(url):
+    storage = PostgresqlStorage(url)
+    for _ in range(2):
+        with pytest.raises(psycopg.Error), storage.write() as tx:  # noqa: PT012 - the block is one attempt
+            tx.send("INSERT INTO retired_handle (handle, retired) VALUES ('x', 1 / 0)")
+            tx.send("DELETE FROM retired_handle WHERE retired = ?", (1,))
+            tx.one("SELECT COUNT(*) FROM retired_handle WHERE retired = ?", (2,))
+    with storage.write() as tx:
+        tx.send("DELETE FROM retired_handle WHERE retired = ?", (1,))
+        assert tx.one("SELECT COUNT(*) FROM retired_handle WHERE retired = ?", (2,)) == (0,)
+    storage.close()
+
+
+def test_a_text_with_nul_is_refused_where_it_would_be_stored(url):
+    storage = PostgresqlStorage(url)
+    with pytest.raises(TextUnstorable), storage.write() as tx:
+        tx.execute("INSERT INTO retired_handle (handle, retired) VALUES (?, 0)", ("a\0b",))
+    storage.close()
+
+
+@pytest.mark.parametrize(
+    "address", ["", "sqlite:///x", "host=localhost", "postgresql://h:port/x", "postgresql://u:hush@h/d?nonsense=1"]
+)
+def test_an_address_that_is_none_is_refused_without_repeating_it(address):
+    with pytest.raises(DatabaseAddressInvalid) as caught:
+        PostgresqlStorage(address)
+    assert "hush" not in str(caught.value)
+
+
+def test_a_server_that_is_not_there_is_named_unavailable_without_its_address():
+    with pytest.raises(StorageUnavailable) as caught:
+        PostgresqlStorage("postgresql://kari:hush@127.0.0.1:1/city?connect_timeout=2")
+    assert "hush" not in str(caught.value)
+    assert "127.0.0.1" not in str(caught.value)
+
+
+def test_a_database_without_schema_is_told_to_migrate_and_a_newer_one_left_untouched(databases):
+    bare = databases.new()
+    with pytest.raises(DataFolderTooOld):
+        PostgresqlStorage(bare)
+    results = []
+    threads = [threading.Thread(target=lambda: results.append(migrate_postgresql(bare))) for _ in range(3)]
+    for thread in threads:  # several machines start at once
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert results == [SCHEMA_VERSION] * 3
+    with psycopg.connect(bare, autocommit=True) as connection:
+        connection.execute("UPDATE schema_version SET version = 99")
+    for attempt in (PostgresqlStorage, migrate_postgresql):
+        with pytest.raises(DataFolderTooNew):
+            attempt(bare)
+
+
+def test_a_signal_reaches_listeners_on_other_machines_and_once_on_its_own(city, tmp_path, databases):
+    from pod_server.notifications.database_signal import DatabaseSignal
+
+    here = city.host.signal
+    elsewhere = DatabaseSignal(tmp_path / "other-machine", city.host.storage)
+    with here.listen() as near, elsewhere.listen() as far:
+        heard: set[int] = set()
+        until = time.monotonic() + 10
+        while not heard and time.monotonic() < until:  # the other machine's ear opens in the background
+            here.notify([7, 2**62])
+            heard = far.wait(0.1)
+        assert heard == {7, 2**62}
+        assert near.wait(1) == {7, 2**62}
+        near.wait(0.3)
+        elsewhere.notify([9])
+        assert near.wait(5) == {9}
+        assert far.wait(1) == {9}
+        assert far.wait(0.3) == set(), "its own signal came back to it through the database"
+
+
+def test_a_proof_used_on_one_machine_is_used_on_every_other(tmp_path, clock, databases, monkeypatch):
+    import hosts
+
+    one = make_host(tmp_path / "one", clock)
+    monkeypatch.setattr(hosts, "database_url_for", lambda _folder: databases.url_for(tmp_path / "one"))
+    two = make_host(tmp_path / "two", clock)
+    expires = clock.now() + timedelta(minutes=5)
+    assert one.replay.first_use("dpop k 1", expires)
+    assert not two.replay.first_use("dpop k 1", expires)
+    assert two.replay.first_use("dpop k 2", expires)
+    one.storage.close()
+    two.storage.close()
+
+
+def test_two_machines_with_their_keys_in_a_database_serve_one_city(tmp_path, clock, databases):
+    """Data and keys in two databases; the host key and the epoch keys in a folder that both see."""
+    from dataclasses import replace
+
+    from tvilling.app import create_host
+    from tvilling.data_folder import migrate_data_folder
+    from tvilling.settings import Listen, Settings
+
+    keys_url = databases.new()
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    settings = Settings(
+        data_folder=str(tmp_path / "one"),
+        base_url="http://localhost:8080",
+        live_url="http://localhost:8081",
+        listen=Listen("127.0.0.1", 8080),
+        live_listen=Listen("127.0.0.1", 8081),
+        host_key_file=str(shared / "host.key"),
+        epoch_keys_folder=str(shared / "epochs"),
+        database_url=databases.url_for(tmp_path / "one"),
+        keys_url=keys_url,
+    )
+    hosts_of_the_city = []
+    for machine in ("one", "two"):
+        own = replace(settings, data_folder=str(tmp_path / machine))
+        migrate_data_folder(own)
+        hosts_of_the_city.append(create_host(own))
+    one, two = hosts_of_the_city
+    pod = create_pod(one, "kari")
+    partner = granted(two, pod.pod_id)
+    assert deliver(one, partner.permit, [reading(0)]) == ["accepted"]
+    assert deliver(two, partner.permit, [reading(0), reading(1)]) == ["duplicate", "accepted"]
+    erased = grants.erase(two, pod.pod_id, partner.grant, actor=CITIZEN)
+    assert erased.keys_destroyed > 0
+    assert (pod.pod_id, partner.grant) not in one.key_store.grants_with_keys()
+    assert not (tmp_path / "one" / "keys" / "keys.sqlite").exists()
+    for host in hosts_of_the_city:
+        host.storage.close()
+        host.key_store.close()

@@ -1,0 +1,1 @@
+"""The front door: command line, settings, putting the parts together, and the demo city."""

@@ -1,0 +1,1 @@
+"""The command line: one file a subject. Every command works whether or not the server runs."""

@@ -1,0 +1,366 @@
+"""The whole job once, unattended: what each client saw over HTTP, as one JSON object.
+
+Nothing here asks the server's insides: citizens act on their pages, partners tell what they offered and were answered,
+researchers query the endpoint, and the operator uses the command line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from tvilling.city.solid_script import count_activities
+from tvilling.city.visitor import EventStream, Visitor
+from tvilling.demo import City, running_city
+from tvilling.errors import JourneyError
+from tvilling.serve import stop_on_signals
+
+if TYPE_CHECKING:
+    from tvilling.settings import Listen
+
+AGREEMENT = 1e-6
+"""How far the running sums and the full recompute may differ, relative to the sum."""
+
+_OBSERVATIONS = """
+PREFIX qb: <http://purl.org/linked-data/cube#>
+SELECT (COUNT(?observation) AS ?count) WHERE { ?observation a qb:Observation }
+"""
+
+
+@dataclass
+class Report:
+    """What was seen, and what of it does not hold."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+
+    def require(self, holds: bool, sentence: str) -> None:
+        """Write down a sentence that should hold and does not."""
+        if not holds:
+            self.failures.append(sentence)
+
+
+def command(city: City, *arguments: str) -> Any:
+    """Run a `tvilling` command on the city's data, as its operator would, and read its JSON answer.
+
+    Raises:
+        JourneyError: it exited with an error.
+    """
+    done = subprocess.run(  # noqa: S603 - our own interpreter and module
+        [sys.executable, "-m", "tvilling", *arguments, "--data", str(city.data), "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    if done.returncode != 0:
+        raise JourneyError(f"`tvilling {' '.join(arguments[:2])}` failed: {done.stderr.strip()[-300:]}")
+    return json.loads(done.stdout)
+
+
+def wait_until(condition: Callable[[], bool], timeout_seconds: float, sentence: str) -> None:
+    """Wait for something to become true.
+
+    Raises:
+        JourneyError: it did not in time.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise JourneyError(sentence)
+        time.sleep(0.1)
+
+
+def totals(months: dict[str, dict[str, list[float]]]) -> dict[str, list[float]]:
+    """Sum months of figures to category → [low, mean, high] in kg."""
+    sums: dict[str, list[float]] = {}
+    for categories in months.values():
+        for category, interval in categories.items():
+            kept = sums.setdefault(category, [0.0, 0.0, 0.0])
+            for index in range(3):
+                kept[index] += interval[index]
+    return sums
+
+
+def agree(one: dict[str, list[float]], other: dict[str, list[float]]) -> bool:
+    """Whether two sums are the same, but for floating point's last digits."""
+    return one.keys() == other.keys() and all(
+        abs(left - right) <= AGREEMENT * max(1.0, abs(left), abs(right))
+        for category in one
+        for left, right in zip(one[category], other[category], strict=True)
+    )
+
+
+@dataclass
+class Journey:
+    """One unattended run on a running city."""
+
+    city: City
+    report: Report
+    say: Callable[[str], None]
+    visitors: dict[str, Visitor] = field(default_factory=dict)
+    streams: list[EventStream] = field(default_factory=list)
+
+    def run(self) -> None:
+        """The steps in the order in which a newcomer would take them."""
+        self.sign_everybody_in()
+        self.watch_it_move()
+        self.withdraw_and_be_refused()
+        self.approve_the_tram_pass()
+        self.check_the_figures()
+        self.verify_the_logs()
+        self.release_and_query()
+        self.count()
+
+    def close(self) -> None:
+        """Close streams and sessions."""
+        for stream in self.streams:
+            stream.close()
+        for visitor in self.visitors.values():
+            visitor.close()
+
+    def sign_everybody_in(self) -> None:
+        """The citizens sign in and open their live streams."""
+        for handle, passphrase in self.city.state.passphrases.items():
+            visitor = Visitor(self.city.settings.base_url, handle)
+            visitor.sign_in(passphrase)
+            self.visitors[handle] = visitor
+            self.streams.append(visitor.listen())
+
+    def watch_it_move(self) -> None:
+        """Kettle, minced beef and bus: each must reach Kari's page as an event."""
+        self.say("Kari boils the kettle, buys minced beef and takes the bus …")
+        stream = self.streams[0]
+        for act in ("kettle", "beef", "bus"):
+            before = stream.count("twin")
+            self.city.post(f"/control/{act}", {"handle": "kari"})
+            arrived = stream.wait_for("twin", before, 15)
+            self.report.require(arrived, f"no live event came within 15 seconds of: {act}")
+
+    def withdraw_and_be_refused(self) -> None:
+        """Kari withdraws Rema 1000's consent; its next delivery, token still fresh, must be refused."""
+        self.say("Kari withdraws the consent to Rema 1000; Rema tries once more …")
+        before = self.city.post("/control/attempt", {"partner": "rema1000", "handle": "kari"})
+        self.report.require(before["status"] == "accepted", "a delivery before the withdrawal was not accepted")
+        grants = self.city.get("/control/grants")
+        self.visitors["kari"].withdraw(grants["kari"]["rema1000"])
+        refused = 0
+        for _ in range(3):
+            answer = self.city.post("/control/attempt", {"partner": "rema1000", "handle": "kari"})
+            problem = answer.get("problem") or {}
+            if answer["status"] == "refused" and str(problem.get("type", "")).endswith("/consent-withdrawn"):
+                refused += 1
+        self.report.values["refused_after_withdrawal"] = refused
+        self.report.require(refused == 3, "a delivery after the withdrawal was not refused as consent-withdrawn")
+        other = self.city.post("/control/attempt", {"partner": "atb", "handle": "kari"})
+        self.report.require(other["status"] == "accepted", "a withdrawal from one partner stopped another")
+
+    def approve_the_tram_pass(self) -> None:
+        """The twin's one proposal: nothing leaves before the yes, one verified claim after it."""
+        self.say("The twin proposes the tram pass; Kari approves …")
+        kari = self.visitors["kari"]
+        wait_until(lambda: bool(kari.proposals()), 60, "the twin proposed nothing to Kari")
+        self.report.require(not self.city.get("/control/claims"), "a claim left before anybody approved it")
+        kari.approve(kari.proposals()[0])
+        wait_until(lambda: bool(self.city.get("/control/claims")), 30, "the municipality received no claim")
+        time.sleep(1.0)
+        claims = self.city.get("/control/claims")
+        self.report.values["claims"] = len(claims)
+        self.report.require(len(claims) == 1, f"one claim was approved, {len(claims)} arrived")
+
+    def check_the_figures(self) -> None:
+        """Running sums and full recompute, for each citizen with a page."""
+        self.say("Every figure is computed once more from the raw activities, by SPARQL …")
+        self.city.post("/control/live", {"on": False})
+        figures: dict[str, dict[str, list[float]]] = {}
+        recomputed: dict[str, dict[str, list[float]]] = {}
+
+        def settled(handle: str) -> bool:
+            visitor = self.visitors[handle]
+            figures[handle] = totals(visitor.json("/-/figures.json")["months"])
+            recomputed[handle] = totals(visitor.json("/-/recompute.json")["months"])
+            return agree(figures[handle], recomputed[handle])
+
+        def compare(handle: str) -> None:
+            # The twin may still be a segment behind when the deliveries stop.
+            with contextlib.suppress(JourneyError):
+                wait_until(lambda: settled(handle), 20, "the sums do not settle")
+
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(compare, self.visitors))
+        for handle in self.visitors:
+            self.report.require(
+                agree(figures[handle], recomputed[handle]), f"the recompute of {handle}'s footprint differs"
+            )
+            self.report.require(bool(figures[handle]), f"{handle} has no footprint")
+        self.report.values["footprint_kg"] = _rounded(figures)
+        self.report.values["recomputed_kg"] = _rounded(recomputed)
+
+    def verify_the_logs(self) -> None:
+        """Each citizen downloads the log, which is then verified without the server."""
+        verified = True
+        with tempfile.TemporaryDirectory() as folder:
+            for handle, visitor in self.visitors.items():
+                path = Path(folder) / f"{handle}.json"
+                path.write_text(json.dumps(visitor.json("/-/log.json")))
+                try:
+                    verified = verified and command(self.city, "log", "verify", str(path))["size"] > 0
+                except JourneyError as error:
+                    verified = False
+                    self.report.failures.append(f"{handle}'s log does not verify: {error}")
+        self.report.values["log_verified"] = verified
+
+    def release_and_query(self) -> None:
+        """A release of the last whole month, and one researcher's query over it alone."""
+        self.say("A month's figures are released with noise, and a researcher queries them …")
+        now = self.city.settings.clock().now()
+        period = f"{now.replace(day=1) - timedelta(days=1):%Y-%m}"
+        made = command(self.city, "research", "release", "--period", period)
+        expires = f"{now + timedelta(days=30):%Y-%m-%d}"
+        token = command(
+            self.city, "research", "invite", "Demo", "--purpose", "footprint by district", "--expires", expires
+        )
+        endpoint = f"{self.city.settings.base_url}/research/sparql"
+        stranger = httpx.get(endpoint, params={"query": _OBSERVATIONS})
+        self.report.require(stranger.status_code == 401, "the research endpoint answered a stranger")
+        answer = httpx.get(
+            endpoint,
+            params={"query": _OBSERVATIONS},
+            headers={"Authorization": f"Bearer {token['token']}", "Accept": "application/sparql-results+json"},
+            timeout=30,
+        )
+        seen = -1
+        if answer.status_code == 200:
+            seen = int(answer.json()["results"]["bindings"][0]["count"]["value"])
+        self.report.values["release"] = {
+            "period": made["period"],
+            "rho": made["rho"],
+            "observations": seen,
+            "suppressed": made["suppressed"],
+        }
+        self.report.require(seen > 0, "the researcher saw no observation")
+        self.report.require(
+            seen == made["observations"], f"{made['observations']} observations were released, a query saw {seen}"
+        )
+
+    def count(self) -> None:
+        """Citizens by their WebIDs, activities by what the doors answered and what a script of each citizen counts."""
+        base_url = self.city.settings.base_url
+        handles = [*self.city.state.passphrases, *self.city.state.neighbour_grants]
+
+        with httpx.Client(timeout=20) as client, ThreadPoolExecutor(4) as pool:
+
+            def present(handle: str) -> bool:
+                return client.get(f"{base_url}/{handle}/profile/card", headers={"Accept": "text/turtle"}).is_success
+
+            citizens = sum(pool.map(present, handles))
+        self.report.values["citizens"] = citizens
+        self.report.require(citizens == len(handles), "a citizen's WebID does not answer")
+        partners = self.city.get("/control/statistics")["partners"]
+        self.report.values["partners"] = partners
+        for partner in partners:
+            told = partner["accepted"] + partner["duplicates"] + partner["refused"]
+            self.report.require(told == partner["offered"], f"{partner['name']} did not get one answer for each record")
+        by_handle = self.city.get("/control/accepted")
+        stored = 0
+        for handle in self.visitors:
+            credentials = command(self.city, "citizen", "credentials", handle)
+            seen = count_activities(base_url, handle, credentials)
+            self.report.require(
+                seen == by_handle.get(handle, 0),
+                f"{handle}'s pod shows {seen} activities, partners were told {by_handle.get(handle, 0)}",
+            )
+            stored += seen
+        stored += sum(number for handle, number in by_handle.items() if handle not in self.visitors)
+        self.report.values["activities_stored"] = stored
+        self.report.require(stored > 0, "nothing is stored")
+        self.report.values["live_events_seen"] = sum(stream.count("twin") for stream in self.streams)
+        self.report.require(self.report.values["live_events_seen"] > 0, "no live event was seen")
+
+
+def _rounded(figures: dict[str, dict[str, list[float]]]) -> dict[str, dict[str, list[float]]]:
+    return {
+        handle: {category: [round(number, 6) for number in interval] for category, interval in categories.items()}
+        for handle, categories in figures.items()
+    }
+
+
+FIELDS = (
+    "citizens",
+    "base_url",
+    "data",
+    "partners",
+    "activities_stored",
+    "footprint_kg",
+    "recomputed_kg",
+    "refused_after_withdrawal",
+    "live_events_seen",
+    "claims",
+    "release",
+    "log_verified",
+    "seconds",
+)
+
+
+def run_once(
+    data: Path,
+    *,
+    listen: Listen,
+    live_listen: Listen,
+    citizens: int,
+    neighbours: int,
+    speed: float,
+    say: Callable[[str], None],
+    tell: Callable[[dict[str, Any]], None],
+    keep: bool,
+    database_url: str | None = None,
+    keys_url: str | None = None,
+) -> Report:
+    """Run the city and the journey; tell the report; with `keep`, wait for Ctrl-C before ending."""
+    began = time.monotonic()
+    report = Report()
+    stop = stop_on_signals()
+    with running_city(
+        data,
+        listen=listen,
+        live_listen=live_listen,
+        citizens=citizens,
+        neighbours=neighbours,
+        speed=speed,
+        say=say,
+        database_url=database_url,
+        keys_url=keys_url,
+    ) as city:
+        journey = Journey(city, report, say)
+        try:
+            journey.run()
+        except (JourneyError, httpx.HTTPError) as error:
+            report.failures.append(str(error) or type(error).__name__)
+        finally:
+            journey.close()
+        report.values["base_url"] = city.settings.base_url
+        report.values["data"] = str(city.data)
+        report.values["seconds"] = round(time.monotonic() - began, 1)
+        for name in FIELDS:
+            report.require(name in report.values, f"the journey did not get as far as: {name}")
+        answer = {name: report.values.get(name) for name in FIELDS}
+        if report.failures:
+            answer["failures"] = report.failures
+        tell(answer)
+        if keep:
+            say(f"The city goes on at {city.settings.base_url}; Ctrl-C ends it.")
+            while not stop.wait(0.5):
+                city.processes.watch_once()
+    return report

@@ -1,0 +1,69 @@
+"""The demo city's partners as the municipality admits them: name, what each usually asks for, and its own key."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from joserfc.jwk import ECKey
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class CityPartner:
+    """One partner of the demo.
+
+    Attributes:
+        slug: What the simulators call it.
+        name: What citizens see.
+        purpose: The purpose of its usual consent.
+        kinds: What it delivers; none for the municipality, which only receives claims.
+        granularity: The finest interval it asks for.
+        contact: Its data protection contact, as the consent screen shows it.
+    """
+
+    slug: str
+    name: str
+    purpose: str
+    kinds: tuple[str, ...]
+    granularity: str
+    contact: str
+
+
+PARTNERS: tuple[CityPartner, ...] = (
+    CityPartner("oss", "Oss.no", "live-electricity", ("electricity-reading",), "PT1M", "personvern@oss.example"),
+    CityPartner(
+        "tronderenergi",
+        "TrønderEnergi",
+        "verify-meter",
+        ("electricity-reading",),
+        "PT1H",
+        "personvern@tronderenergi.example",
+    ),
+    CityPartner("rema1000", "Rema 1000", "food-footprint", ("grocery-line",), "event", "personvern@rema.example"),
+    CityPartner("atb", "AtB", "travel-footprint", ("transit-trip",), "event", "personvern@atb.example"),
+    CityPartner(
+        "trv",
+        "Trondheim Renholdsverk",
+        "waste-follow-up",
+        ("waste-collection",),
+        "event",
+        "personvern@renholdsverket.example",
+    ),
+    CityPartner("kommune", "Trondheim kommune", "personal-footprint", (), "event", "personvern@trondheim.example"),
+)
+
+
+def own_key(folder: Path, slug: str) -> tuple[Path, dict[str, Any]]:
+    """A simulator's private key file, made at first need, and the public key set that the municipality is shown."""
+    path = folder / f"{slug}.jwk"
+    if not path.exists():
+        key = ECKey.generate_key("P-256", {"kid": f"{slug}-1", "alg": "ES256", "use": "sig"})
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(key.as_dict(private=True)))
+    key = ECKey.import_key(json.loads(path.read_text()))
+    return path, {"keys": [key.as_dict(private=False)]}

@@ -1,0 +1,214 @@
+"""The story of an activity inside the pod, from the feed to the citizen's page.
+
+    1. observe   the pod's news, in one snapshot, under the twin's mandate
+    2. compute   quantity × factor, added to the partial sums of grant and month; months put together anew
+    3. infer     what follows, by rules that are data
+    4. propose   offers kept true, new ones made
+    5. commit    sums, figures, events, proposals and the feed's cursor, in one transaction
+    6. tell      one signal; the citizen's page moves
+
+A crash at any place between loses nothing and counts nothing twice: until step 5 commits, the cursor stands where it
+stood and the same news are read again; after it, they are in the sums. Acting is not here: nothing leaves a pod
+without the citizen's own yes (act.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from pod_server import feed, figures
+from pod_server.identifiers import GrantId
+from pod_server.opening import open_pod
+from twin_agent import observe
+from twin_agent.compute import ELECTRICITY, encode_sums
+from twin_agent.events import (
+    POWER_READING_SECONDS,
+    RECORDS_TOLD_ONE_BY_ONE,
+    event_of,
+    is_worth_telling,
+    power_watts,
+    summary_of,
+    write_event,
+)
+from twin_agent.figures import add_power, bring_up_to_date, write_figures
+from twin_agent.local_time import month_of, next_month
+from twin_agent.mandate import leave_to_observe, still_on
+from twin_agent.propose import keep_true, offers
+from vocab.kinds import load_kinds
+from vocab.programmes import load_programmes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pod_server.activities import Segment
+    from pod_server.host import Host
+    from pod_server.identifiers import PodId
+    from pod_server.opening import OpenPod
+    from pod_server.vault.vault import Vault
+    from twin_agent.events import TwinEvent
+    from twin_agent.observe import Observed
+    from vocab.factors import Factor
+    from vocab.kinds import Activity
+
+Step = Literal["observed", "computed", "inferred", "begun", "written", "committed", "told"]
+"""The steps in order, for tests that die at each of them."""
+
+
+@dataclass(frozen=True)
+class Processed:
+    """What one run over a pod did.
+
+    Attributes:
+        pod_id: Which pod.
+        activities: Records added to the sums (those added anew after a correction are not counted again).
+        events: Events written for the citizen's page.
+        proposals: Proposals made or changed.
+        passes: Transactions it took.
+    """
+
+    pod_id: PodId
+    activities: int = 0
+    events: int = 0
+    proposals: int = 0
+    passes: int = 0
+
+
+def process_pod(
+    host: Host, pod_id: PodId, *, vault: Vault | None = None, at_step: Callable[[Step], None] | None = None
+) -> Processed:
+    """Take in everything that is new in a pod.
+
+    Args:
+        host: The host.
+        pod_id: The pod.
+        vault: A locked pod's, from the citizen who opened it; else the custodian slot is tried.
+        at_step: Called after each step; for tests of crashes.
+
+    Raises:
+        MandateMissing: the citizen has turned the twin off.
+        PodLocked: the citizen has locked the pod.
+        FeedMoved: another worker, or an erasure, was first; nothing was written in the pass that met it.
+    """
+    own = open_pod(host, leave_to_observe(host, pod_id), vault=vault)
+    processed = Processed(pod_id)
+    while True:
+        news = observe.observe(host, own)
+        if news.cursor >= news.head and not news.from_the_start:
+            return processed
+        processed = _one_pass(host, own, news, processed, at_step or _ignore)
+
+
+def _one_pass(
+    host: Host, own: OpenPod, news: Observed, so_far: Processed, at_step: Callable[[Step], None]
+) -> Processed:
+    at = host.clock.now()
+    at_step("observed")
+
+    told, added = _compute(host, own, news)
+    figures_of_pod, sums = news.figures, news.sums
+    present = month_of(at)
+    touched = {key.month for key in (sums.months if news.anew else sums.changed)}
+    if news.anew:
+        figures_of_pod.months, figures_of_pod.days, figures_of_pod.unknown = {}, {}, {}
+        figures_of_pod.twin.inferred_by_month = {}
+    for key in list(sums.changed):
+        if sums.months[key].long:
+            # A long reading may reach into the two months that follow.
+            touched |= {next_month(key.month), next_month(next_month(key.month))}
+    bring_up_to_date(figures_of_pod, sums.months, sorted(touched), at)
+    at_step("computed")
+
+    found = None
+    if _asks_for_offers(news, present):
+        found = offers(host, observe.all_sums(host, own, sums), figures_of_pod.household_size, at)
+        figures_of_pod.twin.offers_looked_at = present
+    at_step("inferred")
+
+    changed_proposals = 0
+    with host.storage.write() as tx:
+        at_step("begun")
+        still_on(tx, own.pod_id)
+        if news.from_the_start:
+            figures.drop_partials(tx, own)
+        for key in sorted(sums.changed):
+            figures.save_partial(tx, own, GrantId(key.grant), key.month, encode_sums(sums.months[key]))
+        figures.save_figures(tx, own, write_figures(figures_of_pod))
+        for event in told:
+            figures.append_event(tx, own, write_event(event), grant=GrantId(event.grant))
+        # Refuses where another worker was first, or where something was erased that these sums still hold.
+        feed.advance(tx, own.pod_id, news.upto, after=news.cursor)
+        if found is not None:
+            changed_proposals = keep_true(tx, own, found, at)
+        at_step("written")
+    at_step("committed")
+    host.signal.notify({own.pod_id})
+    at_step("told")
+    return Processed(
+        so_far.pod_id,
+        so_far.activities + added,
+        so_far.events + len(told),
+        so_far.proposals + changed_proposals,
+        so_far.passes + 1,
+    )
+
+
+def _compute(host: Host, own: OpenPod, news: Observed) -> tuple[list[TwinEvent], int]:
+    """Add the new records to the sums; returns events, and how many records were added."""
+    kinds = load_kinds()
+    sums = news.sums
+    corrected = {segment.grant for segment in news.segments if any(record.correction for record in segment.records)}
+    if news.from_the_start or corrected:
+        # What a correction replaced cannot be taken out of a sum without loss: that grant's sums are made anew.
+        with host.storage.read() as tx:
+            for grant in [None] if news.from_the_start else sorted(corrected):
+                if grant is not None:
+                    sums.forget(grant)
+                for grant_id, activity in observe.standing_records(tx, own, kinds, news.upto, grant):
+                    sums.add(grant_id, activity)
+    told: list[TwinEvent] = []
+    added = 0
+    for segment in news.segments:
+        is_summed = news.from_the_start or segment.grant in corrected
+        pairs: list[tuple[Activity, Factor | None]] = []
+        for record in segment.records:
+            activity = kinds.decode(record.raw)
+            factor = sums.find_factor(activity) if is_summed else sums.add(segment.grant, activity)
+            pairs.append((activity, factor))
+        added += len(pairs)
+        _take_power(news, pairs)
+        told.extend(_events(news, segment, pairs))
+    return told, added
+
+
+def _take_power(news: Observed, pairs: list[tuple[Activity, Factor | None]]) -> None:
+    for activity, factor in pairs[-60:]:
+        if activity.kind == ELECTRICITY and factor is not None:
+            seconds = (activity.end - activity.start).total_seconds()
+            if 0 < seconds <= POWER_READING_SECONDS:
+                add_power(news.figures, activity.end, power_watts(activity), factor)
+
+
+def _events(news: Observed, segment: Segment, pairs: list[tuple[Activity, Factor | None]]) -> list[TwinEvent]:
+    grant = segment.grant
+    partner = news.partner_names.get(grant, "")
+    size = news.figures.household_size
+    if len(pairs) > RECORDS_TOLD_ONE_BY_ONE:
+        return [summary_of(pairs, grant=grant, partner=partner, household_size=size)]
+    return [
+        event_of(activity, factor, grant=grant, partner=partner, household_size=size)
+        for activity, factor in pairs
+        if is_worth_telling(news.figures, grant, activity)
+    ]
+
+
+def _asks_for_offers(news: Observed, present: str) -> bool:
+    """Whether anything happened that an offer depends on: its kind's records, the household, an erasure, a new month."""
+    if news.anew or news.figures.twin.offers_looked_at != present:
+        return True
+    measured = {programme.kind_slug for programme in load_programmes().values()}
+    return any(record.kind in measured for segment in news.segments for record in segment.records)
+
+
+def _ignore(_: Step) -> None:
+    """Nobody asked to be told."""

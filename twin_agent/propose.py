@@ -1,0 +1,193 @@
+"""Propose: an offer to the citizen, with the facts, exactly what would be sent, and a hash that binds the two.
+
+A proposal waits; silence means no. It is made once for each period of a programme. While it waits its facts are kept
+true: if they change, its plan hash changes with them, so that an approval of the old plan covers nothing; if the rule
+is no longer met, the offer is withdrawn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from pod_server import partners, proposals
+from twin_agent.infer import eligibility, is_open, measure
+from twin_agent.local_time import local_date
+from vocab.programmes import load_programmes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from pod_server.host import Host
+    from pod_server.opening import OpenPod
+    from pod_server.partners import Partner
+    from pod_server.proposals import Proposal
+    from pod_server.storage.ports import Transaction
+    from twin_agent.compute import MonthSums, SumsKey
+    from vocab.programmes import Programme
+
+WAITING, SENT, DECLINED, EXPIRED, WITHDRAWN = "waiting", "sent", "declined", "expired", "withdrawn"
+OFFER_STANDS = timedelta(days=30)
+OPERATOR_ROLE = "role"
+"""A partner runs the programmes whose operator its `about` names under this member."""
+
+UNDO = {
+    "nb": "Svaret kan ikke kalles tilbake når det er sendt. Kommunen kan aldri kreve noe tilbake på grunn av det.",
+    "nn": "Svaret kan ikkje kallast tilbake når det er sendt. Kommunen kan aldri krevje noko tilbake på grunn av det.",
+    "en": "The answer cannot be called back once it is sent. The municipality can never claim anything back over it.",
+}
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What the twin would propose now: the facts, and the letter that would leave the pod."""
+
+    programme: Programme
+    facts: dict[str, Any]
+    letter: dict[str, Any]
+
+    def plan_hash(self, proposal_id: str) -> str:
+        """What an approval is bound to: this proposal, this letter, these facts."""
+        plan = {"proposal": proposal_id, "letter": self.letter, "facts": self.facts}
+        canonical = json.dumps(plan, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def body(self, proposal_id: str, *, state: str, created: datetime) -> dict[str, Any]:
+        """The proposal as it is stored and shown."""
+        return {
+            "id": proposal_id,
+            "programme": self.programme.slug,
+            "state": state,
+            "created": created.isoformat(),
+            "expires": (created + OFFER_STANDS).isoformat(),
+            "facts": self.facts,
+            "letter": self.letter,
+            "plan_hash": self.plan_hash(proposal_id),
+            "undo": UNDO,
+        }
+
+
+def find_operator(host: Host, operator: str) -> Partner | None:
+    """The admitted partner that runs an operator's programmes; the first admitted where there are several."""
+    for partner in partners.list_partners(host):
+        if partner.active and partner.about.get(OPERATOR_ROLE) == operator:
+            return partner
+    return None
+
+
+def offer(
+    programme: Programme,
+    operator: Partner,
+    sums: Mapping[SumsKey, MonthSums],
+    household_size: int,
+    at: datetime,
+) -> Offer | None:
+    """What the twin would propose of one programme, or None where its rule is not met.
+
+    Args:
+        programme: The programme.
+        operator: To whom the answer would go.
+        sums: The pod's partial sums of all months.
+        household_size: Persons.
+        at: Now, the city's time.
+    """
+    if not is_open(programme, at):
+        return None
+    measured = measure(programme, sums, household_size, local_date(at))
+    met = eligibility(programme, measured)
+    if met is None:
+        return None
+    baseline = f"{(measured.start - programme.period).isoformat()}/{(measured.start - timedelta(days=1)).isoformat()}"
+    facts = {
+        # Grams, so that the order of a floating-point sum cannot make another plan of the same facts.
+        "before": round(met.before, 3),
+        "after": round(met.after, 3),
+        "limit": round(met.limit, 3),
+        "unit": "kg",
+        "change": round(met.change, 4),
+        "threshold": programme.threshold,
+        "coverage_days": [measured.coverage_after, measured.coverage_before],
+        "household_size": household_size,
+        "period": measured.period,
+        "baseline_period": baseline,
+    }
+    letter = {
+        "to": operator.name,
+        "client_id": operator.client_id,
+        "programme": programme.slug,
+        "rule_version": programme.rule_version,
+        "period": measured.period,
+        "answer": "yes",
+    }
+    return Offer(programme, facts, letter)
+
+
+def offers(host: Host, sums: Mapping[SumsKey, MonthSums], household_size: int, at: datetime) -> dict[str, Offer | None]:
+    """What the twin would propose now, by programme."""
+    found: dict[str, Offer | None] = {}
+    for slug, programme in load_programmes().items():
+        operator = find_operator(host, programme.operator)
+        found[slug] = None if operator is None else offer(programme, operator, sums, household_size, at)
+    return found
+
+
+def keep_true(tx: Transaction, open_pod: OpenPod, found: Mapping[str, Offer | None], at: datetime) -> int:
+    """Bring the pod's waiting proposals in line with what holds now, and make the new ones; returns how many changed."""
+    changed = 0
+    settled: set[tuple[str, str]] = set()
+    for stored in proposals.list_proposals(tx, open_pod):
+        body = read_body(stored)
+        slug = body["programme"]
+        if stored.state != WAITING:
+            settled.add((slug, body["letter"]["period"]))
+            continue
+        now = found.get(slug)
+        state = WAITING
+        if at >= stored.created + OFFER_STANDS:
+            state = EXPIRED
+        elif now is None or now.letter["period"] != body["letter"]["period"]:
+            state = WITHDRAWN
+        renewed = body | {"state": state}
+        if state == WAITING and now is not None:
+            settled.add((slug, body["letter"]["period"]))
+            renewed = now.body(stored.proposal_id, state=WAITING, created=stored.created)
+        if renewed != body:
+            save(tx, open_pod, stored, renewed, at)
+            changed += 1
+        if state == EXPIRED:
+            settled.add((slug, body["letter"]["period"]))
+    for slug, now in found.items():
+        if now is not None and (slug, now.letter["period"]) not in settled:
+            proposal_id = f"p-{secrets.token_hex(12)}"
+            body = now.body(proposal_id, state=WAITING, created=at)
+            proposals.save(tx, open_pod, proposal_id, json.dumps(body).encode(), state=WAITING, at=at)
+            changed += 1
+    return changed
+
+
+def read_body(stored: Proposal) -> dict[str, Any]:
+    """A stored proposal's document."""
+    body: dict[str, Any] = json.loads(stored.body)
+    return body
+
+
+def save(tx: Transaction, open_pod: OpenPod, stored: Proposal, body: Mapping[str, Any], at: datetime) -> None:
+    """Write a proposal that was read at a version.
+
+    Raises:
+        VersionMoved: somebody else decided meanwhile.
+    """
+    proposals.save(
+        tx,
+        open_pod,
+        stored.proposal_id,
+        json.dumps(dict(body)).encode(),
+        state=body["state"],
+        at=at,
+        if_version=stored.version,
+    )

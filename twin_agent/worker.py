@@ -1,0 +1,147 @@
+"""The agent's loop: wait for a signal, take in the pods that changed, at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from pod_server import consent_receipts, feed, grants, pods, reminders, removal, signing_keys
+from pod_server.authorization.errors import MandateMissing
+from pod_server.errors import FeedMoved, NoSuchPod
+from pod_server.notifications.signal import Listener, Signal
+from pod_server.storage.errors import StorageBusy, StorageFull
+from pod_server.vault.errors import PodLocked
+from twin_agent.compute import rules_fingerprint
+from twin_agent.pipeline import process_pod
+
+if TYPE_CHECKING:
+    import threading
+
+    from pod_server.host import Host
+    from twin_agent.pipeline import Processed
+
+PODS_AT_ONCE = 8
+POLL_SECONDS = 1.0
+"""How long a lost signal can delay a pod. The database is the truth; the signal is speed."""
+
+EXPIRY_EVERY = timedelta(seconds=60)
+
+REMINDERS_EVERY = timedelta(minutes=10)
+
+_RULES_MARKER = "twin-rules"
+_PODS_WOKEN_AT_ONCE = 50
+
+_log = structlog.get_logger("tvilling.agent")
+
+
+def run_agent(host: Host, stop: threading.Event) -> None:
+    """Take in what comes, until `stop` is set; one call a process, any number of processes.
+
+    A pod whose citizen locked it or turned the twin off is left alone until its claim has run out, and then looked at
+    again: nothing of it is lost, it waits.
+    """
+    listener = host.signal.listen() if isinstance(host.signal, Signal) else None
+    next_expiry = next_reminders = host.clock.protocol_now()
+    with listener if listener is not None else contextlib.nullcontext():
+        _start_up(host)
+        while not stop.is_set():
+            try:
+                done = work_once(host)
+                now = host.clock.protocol_now()
+                if now >= next_expiry:
+                    grants.expire_due(host)
+                    signing_keys.keep_in_order(host)
+                    next_expiry = now + EXPIRY_EVERY
+                if now >= next_reminders:
+                    reminders.remind_due(host)
+                    next_reminders = now + REMINDERS_EVERY
+            except (StorageBusy, StorageFull) as error:
+                _log.warning("agent.storage", problem=type(error).__name__)
+                stop.wait(POLL_SECONDS)
+                continue
+            if not done:
+                _wait(listener, stop)
+
+
+def work_once(host: Host) -> int:
+    """Claim some pods and take in what is new in them; returns how many were claimed.
+
+    Each round claims under a name of its own: a pod that cannot be taken in now stays claimed until that claim runs
+    out, and is not asked for again at once.
+    """
+    worker = f"agent-{os.getpid()}-{secrets.token_hex(4)}"
+    claims = feed.claim(host, worker, PODS_AT_ONCE)
+    for claim in claims:
+        process_claim(host, claim, worker)
+    return len(claims)
+
+
+def process_claim(host: Host, claim: feed.Claim, worker: str) -> Processed | None:
+    """Take one claimed pod in; None where it cannot be now."""
+    try:
+        return process_pod(host, claim.pod_id)
+    except (PodLocked, MandateMissing):
+        return None
+    except (FeedMoved, NoSuchPod):
+        with contextlib.suppress(StorageBusy):
+            feed.release(host, claim.pod_id, worker)
+        return None
+    except (StorageBusy, StorageFull):
+        with contextlib.suppress(StorageBusy, StorageFull):
+            feed.release(host, claim.pod_id, worker)
+        raise
+    except Exception:  # noqa: BLE001 - whatever it is, it is this pod's
+        # One pod's trouble must not stop the others; its claim runs out and it is tried again.
+        _log.exception("agent.pod_failed")
+        return None
+
+
+def run_until_idle(host: Host) -> int:
+    """Take in everything that waits now, in this process; returns how many pods were taken in.
+
+    For commands and tests. Locked pods and pods without a twin are passed over.
+    """
+    count = 0
+    while done := work_once(host):
+        count += done
+    return count
+
+
+def _start_up(host: Host) -> None:
+    """Finish the erasures and file the receipts that a crash interrupted, and look at every pod again where rules or factors have changed."""
+    with contextlib.suppress(StorageBusy, StorageFull):
+        removal.resume_removals(host)
+        grants.resume_erasures(host)
+        consent_receipts.resume_filing(host)
+        wake_pods_of_other_rules(host)
+
+
+def wake_pods_of_other_rules(host: Host) -> int:
+    """Put every pod on the feed if the rules or factors are not those of the last run; returns how many were put there.
+
+    The twin then makes their sums anew from the activities: a figure never mixes two versions of a factor.
+    """
+    marker = host.data_folder / "run" / _RULES_MARKER
+    fingerprint = rules_fingerprint()
+    if marker.exists() and marker.read_text("utf-8") == fingerprint:
+        return 0
+    found = pods.list_pods(host)
+    for start in range(0, len(found), _PODS_WOKEN_AT_ONCE):
+        with host.storage.write() as tx:
+            for pod in found[start : start + _PODS_WOKEN_AT_ONCE]:
+                feed.note_change(tx, pod.pod_id, "rules", at=host.clock.protocol_now())
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    marker.write_text(fingerprint, "utf-8")
+    return len(found)
+
+
+def _wait(listener: Listener | None, stop: threading.Event) -> None:
+    if listener is None:
+        stop.wait(POLL_SECONDS)
+    else:
+        listener.wait(POLL_SECONDS)

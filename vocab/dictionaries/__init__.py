@@ -1,0 +1,1 @@
+"""Compression dictionaries: data named in envelopes, never changed once released; build.py makes a new one."""

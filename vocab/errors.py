@@ -1,0 +1,42 @@
+"""What can be wrong with a record, or missing from the data beside this file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+class VocabularyError(Exception):
+    """The root of this package's errors."""
+
+
+class BrokenVocabulary(VocabularyError):
+    """The data shipped in this folder contradicts itself: a mistake in the house, never in a record."""
+
+
+class NotAnActivity(VocabularyError):
+    """A record is not an activity of a known kind.
+
+    Attributes:
+        path: The member at fault, as `$.quantity`; `$` for the record as a whole.
+        reason: What was expected there. It never repeats the record's own values.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class NoFactor(VocabularyError):
+    """No emission factor is known for this kind, discriminator, time and place: the footprint is unknown, not zero."""
+
+    def __init__(self, kind_slug: str, discriminator: str, at: datetime, place: str) -> None:
+        what = f"{kind_slug} {discriminator}".strip()
+        super().__init__(f"no emission factor for {what} in {place} at {at.date().isoformat()}")
+        self.kind_slug = kind_slug
+        self.discriminator = discriminator
+        self.at = at
+        self.place = place
