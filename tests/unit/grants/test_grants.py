@@ -145,8 +145,9 @@ def test_terms_lie_sealed_in_the_database_and_open_for_this_host_alone(host, kar
     with host.storage.read() as tx:
         (sealed,) = tx.one("SELECT terms FROM consent WHERE grant_id = ?", (given.grant,))
     assert b"personal-footprint" not in bytes(sealed)
+    changed = bytes(sealed)[:-1] + bytes([bytes(sealed)[-1] ^ 1])
     with host.storage.write() as tx:
-        tx.execute("UPDATE consent SET terms = ? WHERE grant_id = ?", (bytes(sealed)[:-1] + b"\0", given.grant))
+        tx.execute("UPDATE consent SET terms = ? WHERE grant_id = ?", (changed, given.grant))
     grant_rows._terms_of.cache_clear()
     from pod_server.vault.errors import Tampered
 
