@@ -24,7 +24,7 @@ def respelled(path: str) -> str:
 
 def respelled_iri(iri: str) -> str:
     """An IRI with its path in the one spelling; what is no URL stays as it is."""
-    if "%" not in iri and iri.isascii() and "'" not in iri:
+    if "%" not in iri and iri.isascii():
         return iri
     try:
         parts = urlsplit(iri)
