@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import stat
 import struct
 import threading
 import time
@@ -88,9 +89,12 @@ def _connections(port: int) -> Iterator[socket.socket]:
         return
     for entry in list(_OWN_DESCRIPTORS.iterdir()):
         try:
-            connection = socket.socket(fileno=os.dup(int(entry.name)))
+            number = int(entry.name)
+            if not stat.S_ISSOCK(os.fstat(number).st_mode):
+                continue
+            connection = _through_a_descriptor_of_our_own(number)
         except OSError:
-            continue
+            continue  # closed since the list was made, or there is no descriptor left to look through
         with connection:
             try:
                 is_ours = connection.type == socket.SOCK_STREAM and connection.getsockname()[1] == port
@@ -99,6 +103,20 @@ def _connections(port: int) -> Iterator[socket.socket]:
                 continue
             if is_ours and not listens:
                 yield connection
+
+
+def _through_a_descriptor_of_our_own(number: int) -> socket.socket:
+    """The same connection; closing this object leaves the worker's own descriptor open.
+
+    Raises:
+        OSError: it is no socket any more, or none can be opened; nothing stays open.
+    """
+    ours = os.dup(number)
+    try:
+        return socket.socket(fileno=ours)
+    except OSError:
+        os.close(ours)
+        raise
 
 
 def watch(port: int) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from contextlib import ExitStack, closing
+from pathlib import Path
 
 import pytest
 
@@ -98,6 +100,28 @@ def test_connections_of_others_and_files_are_left_alone(listener, connect, tmp_p
         outgoing.close()
     assert is_cut(own)
     assert accepted.fileno() >= 0
+
+
+def open_descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def test_looking_again_and_again_uses_up_no_descriptors(listener, connect, tmp_path):
+    """A worker under attack looks every twenty seconds, and has files and pipes open beside its connections."""
+    connections = [connect() for _ in range(3)]
+    callers = SlowCallers(listener.getsockname()[1])
+    with ExitStack() as stack:
+        for number in range(20):
+            stack.enter_context((tmp_path / str(number)).open("w"))
+        stack.callback(os.close, (pipe := os.pipe())[0])
+        stack.callback(os.close, pipe[1])
+        before = open_descriptors()
+        for _ in range(5):
+            callers.look(0)
+        after = open_descriptors()
+    # Other threads may open or close one or two meanwhile; a copy of each file would be a hundred.
+    assert abs(after - before) < 10
+    assert not any(is_cut(one[0]) for one in connections)
 
 
 def test_one_pod_takes_no_more_than_its_share_of_the_places():
