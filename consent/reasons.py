@@ -27,6 +27,9 @@ class Reason(StrEnum):
     TOO_FINE_GRANULARITY = "too-fine-granularity"
     QUOTA_EXCEEDED = "quota-exceeded"
     IN_THE_FUTURE = "in-the-future"
+    PARTNER_SUSPENDED = "partner-suspended"
+    """Stopped by the municipality or by itself between the decision and the writing."""
+    KIND_BARRED = "kind-barred"
 
 
 EXPLANATIONS: dict[Reason, str] = {
@@ -43,5 +46,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.TOO_FINE_GRANULARITY: "The activity is more finely divided in time than the consent allows.",
     Reason.QUOTA_EXCEEDED: "The day's quota under this consent is used up.",
     Reason.IN_THE_FUTURE: "The activity claims to happen later than now.",
+    Reason.PARTNER_SUSPENDED: "All that this partner does is stopped for now; its console tells by whom and why.",
+    Reason.KIND_BARRED: "The municipality does not let this partner deliver this kind of activity.",
 }
 """What each reason means, in words that mend the request and reveal nothing more."""

@@ -169,7 +169,7 @@ def deliver(
             if batch is None:
                 answers[position] = ItemAnswer(REFUSED, activity.id, closed[item.grant], item.payload)
                 continue
-        refused = batch.permit.refusal_for(activity.kind, start, end, at)
+        refused = batch.permit.refusal_for(activity.kind, start, end, at) or _barred(partner, activity.kind)
         if refused is not None:
             batch.refused.append(refused)
             answers[position] = ItemAnswer(REFUSED, activity.id, refusal_error(refused), item.payload)
@@ -207,6 +207,17 @@ def decode(raw: bytes, base_url: str, at: datetime) -> Activity:
     if implausible is not None:
         raise NotAnActivity("$.start", implausible)
     return activity
+
+
+def _barred(partner: Client, kind: str) -> Refused | None:
+    """The municipality's limit on kinds, which holds whatever a citizen agreed to before it was set."""
+    kinds: frozenset[str] | None = getattr(partner, "kinds", None)
+    if kinds is None or kind in kinds:
+        return None
+    from consent.decision import Refused  # noqa: PLC0415 - rare
+    from consent.reasons import Reason  # noqa: PLC0415
+
+    return Refused((Reason.KIND_BARRED,))
 
 
 def _permit(host: Host, partner: Client, grant: str, only_grant: GrantId | None, count: int) -> Permit:

@@ -257,7 +257,7 @@ def _tell(host: Host, tx: Transaction, permit: Permit, waiting: Waiting, became:
     }
     receipt_id = issue_merge_receipt(host, tx, client_id, body)
     partner = find_partner(tx, client_id)
-    if partner is None or partner.webhook is None or not partner.active:
+    if partner is None or partner.webhook is None or not partner.is_told:
         return
     outbox.enqueue(
         host,

@@ -130,7 +130,7 @@ def token_of(host: Host, message: outbox.OutboxMessage) -> str:
 
 
 def _send(host: Host, message: outbox.OutboxMessage, partner: Partner | None) -> Sent:
-    if partner is None or not partner.active:
+    if partner is None or not partner.is_told:
         return Sent(delivered=False, answer="the partner is no longer registered", again=False)
     if partner.webhook is None:
         return Sent(delivered=False, answer="the partner has named no address for messages", again=False)

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from partner_bridge.delivery import ACCEPTED, DUPLICATE, PENDING, REFUSED
 from partner_bridge.errors import NoSuchReceipt, ReceiptInvalid
-from pod_server import signing_keys
+from pod_server import partner_deliveries, signing_keys
 from pod_server.clock import microseconds
+from pod_server.partner_deliveries import ItemProblem
+from pod_server.problems import problem_type_of
 from pod_server.signatures.errors import SignatureInvalid
 from pod_server.signatures.jws import sign_jws, verify_jws
 from pod_server.signatures.keys import PublicKey
@@ -36,6 +38,7 @@ def issue_receipt(
     *,
     request: bytes,
     response: bytes,
+    channel: str = "activities",
 ) -> str:
     """Sign and keep the receipt of one delivery.
 
@@ -46,6 +49,7 @@ def issue_receipt(
         answers: What became of each.
         request: The request's body, byte for byte.
         response: The answer's body, byte for byte.
+        channel: The door that it came by, for the partner's console.
 
     Returns:
         The receipt's id, from which `GET /bridge/receipts/<id>` answers.
@@ -76,7 +80,27 @@ def issue_receipt(
     signed = sign_jws(signing_keys.current(host), receipt, typ=RECEIPT_TYPE)
     with host.storage.write() as tx:
         _keep(tx, receipt_id, client_id, microseconds(at), signed)
+        partner_deliveries.keep(
+            host,
+            tx,
+            receipt_id=receipt_id,
+            client_id=client_id,
+            channel=channel,
+            counts={status: statuses.count(status) for status in (ACCEPTED, DUPLICATE, PENDING, REFUSED)},
+            problems=_problems(items, answers),
+        )
     return receipt_id
+
+
+def _problems(items: Sequence[Item], answers: Sequence[ItemAnswer]) -> list[ItemProblem]:
+    """Where refused items stood and why; neither an activity nor its id."""
+    found: list[ItemProblem] = []
+    for position, (item, answer) in enumerate(zip(items, answers, strict=True)):
+        if answer.error is not None and len(found) < partner_deliveries.MOST_PROBLEMS:
+            problem = problem_type_of(answer.error)
+            slug = problem.slug if problem is not None else "internal-error"
+            found.append(ItemProblem(position, slug, item.grant, str(getattr(answer.error, "path", ""))))
+    return found
 
 
 def issue_merge_receipt(host: Host, tx: Transaction, client_id: str, body: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from partner_bridge.errors import BodyTooLarge, MediaTypeUnknown
 from partner_bridge.receipts import issue_receipt, list_receipts, read_receipt
 from partner_bridge.sealed_deliveries import find_sealed_delivery, inbox_for, take_in
 from pod_server.authorization_server.tokens import verify_partner_request
+from pod_server.partner_limits import count_delivered
 from pod_server.signing_keys import historical_jwks
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def register(app: Flask, host: Host) -> None:
         items = [
             Item(pushed.grant, pushed.content, error=pushed.error) for pushed in read_activities(body, request.mimetype)
         ]
-        return _answer(host, partner, items, body)
+        return _answer(host, partner, items, body, "activities")
 
     @app.post("/bridge/connectors/<name>")
     def post_payloads(name: str) -> Response:
@@ -45,7 +46,7 @@ def register(app: Flask, host: Host) -> None:
         connector = find_connector(name)
         body = _body()
         items = normalise_items(connector, read_payloads(body, request.mimetype), host.clock.now())
-        return _answer(host, partner, items, body)
+        return _answer(host, partner, items, body, f"connectors/{name}")
 
     @app.get("/bridge/grants/<grant>/inbox")
     def get_inbox(grant: str) -> Response:
@@ -81,10 +82,11 @@ def register(app: Flask, host: Host) -> None:
         return Response(signed, content_type="application/jose")
 
 
-def _answer(host: Host, partner: AuthenticatedPartner, items: Sequence[Item], body: bytes) -> Response:
+def _answer(host: Host, partner: AuthenticatedPartner, items: Sequence[Item], body: bytes, channel: str) -> Response:
+    count_delivered(host, partner.client_id, len(items))
     answers = deliver(host, partner, items, only_grant=partner.grant)
     content = msgspec.json.encode([answer.to_json(host.base_url) for answer in answers])
-    receipt_id = issue_receipt(host, partner.client_id, items, answers, request=body, response=content)
+    receipt_id = issue_receipt(host, partner.client_id, items, answers, request=body, response=content, channel=channel)
     response = Response(content, content_type="application/json")
     response.headers["Link"] = (
         f'<{host.base_url}/bridge/receipts/{receipt_id}>; rel="{host.base_url}/vocab/bridge#receipt"'

@@ -21,7 +21,7 @@ import msgspec
 
 from partner_bridge.errors import InboxKeyOutdated, NoSuchSealedDelivery, SealedDeliveryInvalid, SequenceUsed
 from partner_bridge.sealing import DELIVERY_TYPE, RECORDS_AT_MOST
-from pod_server import inboxes
+from pod_server import inboxes, partner_limits
 from pod_server.activities import SegmentRow
 from pod_server.authorization.enforcement import recheck_grant, record_use, require_grant
 from pod_server.authorization.errors import refusal_error
@@ -122,6 +122,7 @@ def take_in(host: Host, partner: AuthenticatedPartner, body: bytes) -> SealedDel
 
     Raises:
         SealedDeliveryInvalid: form, size, signature or count.
+        PartnerLimited: more records than the municipality lets the partner deliver in a day.
         GrantRefused: the consent does not let this partner deliver, or the day's quota is used up.
         InboxKeyOutdated: sealed to a key that is not in force.
         SequenceUsed: another delivery had this sequence or key, or a greater sequence.
@@ -129,6 +130,7 @@ def take_in(host: Host, partner: AuthenticatedPartner, body: bytes) -> SealedDel
         StorageFull: nothing was kept.
     """
     signed, sealed, signature = _read(host, partner, body)
+    partner_limits.count_delivered(host, partner.client_id, signed.records)
     at = host.clock.now()
     # 2. its own grant decides
     permit = require_grant(host, partner, signed.grant, (), "append", at, count=signed.records)

@@ -18,7 +18,7 @@ from consent.errors import TermsInvalid
 from consent.grant import Grant, GrantState, GrantTerms, narrowed
 from consent.ledger import EventKind, GrantEvent, Standing, fold, follow
 from consent.reasons import Reason
-from pod_server import consent_receipts, feed, figures, inboxes, key_epochs, outbox, partners
+from pod_server import consent_receipts, feed, figures, inboxes, key_epochs, outbox, partners, sandbox
 from pod_server.authorization import grant_rows
 from pod_server.authorization.errors import refusal_error
 from pod_server.clock import microseconds
@@ -124,6 +124,7 @@ def give(
     Raises:
         PodLocked: no vault was given and the citizen has locked the pod.
         NoSuchPartner: the terms name nobody who may hold a consent.
+        NotAdmitted: the partner may not hold this citizen's (sandbox.py).
     """
     return give_all(host, pod_id, [terms], actor=actor, vault=vault, grant_ids=[grant_id or new_grant_id()])[0]
 
@@ -148,7 +149,7 @@ def give_all(
     with host.storage.write() as tx:
         now = host.clock.now()
         for grant_id, terms in zip(ids, all_terms, strict=True):
-            partner = _active_partner(tx, terms.client_id)
+            partner = _active_partner(tx, terms.client_id, pod_id)
             event = GrantEvent(EventKind.GIVEN, now, terms.expires_at, _said_by(actor))
             standing = follow(Standing(), event)
             grant = Grant(grant_id, pod_id, terms, GrantState.ACTIVE, standing.version, 1, now, now)
@@ -166,7 +167,7 @@ def refuse(host: Host, pod_id: PodId, terms: GrantTerms, *, actor: Actor) -> Gra
     """Write down that the citizen said no; the partner learns nothing but that, and may not ask again at once."""
     with host.storage.write() as tx:
         now = host.clock.now()
-        partner = _active_partner(tx, terms.client_id)
+        partner = _active_partner(tx, terms.client_id, pod_id)
         event = GrantEvent(EventKind.REFUSED, now, by=_said_by(actor))
         grant = Grant(new_grant_id(), pod_id, terms, GrantState.REFUSED, 1, 1, now, now)
         grant_rows.insert_grant(tx, host.host_key, grant)
@@ -418,10 +419,12 @@ def list_grants(host: Host, pod_id: PodId) -> list[GrantView]:
     return views
 
 
-def _active_partner(tx: Transaction, client_id: str) -> partners.Partner:
+def _active_partner(tx: Transaction, client_id: str, pod_id: PodId) -> partners.Partner:
     partner = partners.find_partner(tx, client_id)
-    if partner is None or not partner.active:
+    if partner is None:
         raise partners.NoSuchPartner("No partner has this client identifier.")
+    partner.require_active()
+    sandbox.require_may_consent(tx, partner, pod_id)
     return partner
 
 
@@ -541,7 +544,7 @@ def _tell(
     event = events[-1]
     _log(tx, grant, event, actor, partner)
     receipt = consent_receipts.write(host, tx, grant, events, partner)
-    if partner is None or partner.webhook is None or not partner.active:
+    if partner is None or partner.webhook is None or not partner.is_told:
         return
     outbox.enqueue(
         host,

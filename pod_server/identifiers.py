@@ -47,14 +47,22 @@ RESERVED_WORDS = frozenset(
         "account", "admin", "agent", "api", "app", "apps", "assets", "auth", "bridge", "consent", "dashboard", "demo",
         "docs", "health", "healthz", "help", "idp", "inbox", "internal", "live", "login", "logout", "metrics",
         "municipality", "oauth", "openapi", "partner", "partners", "pod", "pods", "problems", "public", "readyz",
-        "research", "root", "sparql", "static", "status", "system", "test", "tvilling", "vocab", "well-known", "www",
+        "research", "root", "sandbox", "sparql", "static", "status", "system", "test", "tvilling", "vocab", "well-known", "www",
     }
 )  # fmt: skip
 """Words that the house uses, or may come to use, in its own addresses; never given out as handles."""
 
 
-def parse_handle(text: str) -> Handle:
+SANDBOX_PREFIX = "sandbox-"
+"""How the handles of partners' sandbox citizens begin, and nobody else's."""
+
+
+def parse_handle(text: str, *, sandbox: bool = False) -> Handle:
     """Check a handle against its pattern and the reserved words.
+
+    Args:
+        text: The handle.
+        sandbox: Whether it is to be a partner's sandbox citizen's.
 
     Raises:
         ValueError: the text is not a handle, or is reserved; the message says which.
@@ -62,7 +70,7 @@ def parse_handle(text: str) -> Handle:
     if not HANDLE_PATTERN.match(text):
         message = "a handle is 2 to 31 characters: a letter a-z first, then letters a-z, digits and hyphens"
         raise ValueError(message)
-    if text in RESERVED_WORDS:
+    if text in RESERVED_WORDS or (text.startswith(SANDBOX_PREFIX) and not sandbox):
         message = f"the word {text!r} is reserved for the house's own addresses"
         raise ValueError(message)
     return Handle(text)

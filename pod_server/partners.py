@@ -13,11 +13,13 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
 
 from pod_server import problems
-from pod_server.clock import microseconds
-from pod_server.identifiers import ClientId
+from pod_server.clock import microseconds, moment
+from pod_server.identifiers import ClientId, PodId
+from pod_server.organisations import likeness, tidy_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from pod_server.host import Host
     from pod_server.storage.ports import Transaction
@@ -42,6 +44,58 @@ class NoSuchPartner(PartnerError):
     """No partner has this client identifier."""
 
 
+class PartnerSuspended(PartnerError):
+    """The municipality, or the partner itself, has stopped all that the partner does, or the partner was turned away.
+
+    Attributes:
+        reasons: As in the refusal of a record that was on its way.
+    """
+
+    reasons = ("partner-suspended",)
+
+
+APPLIED = "applied"
+ACTIVE = "active"
+SUSPENDED = "suspended"
+REFUSED = "refused"
+REMOVED = "removed"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the municipality lets a partner do at most; None sets no limit.
+
+    Attributes:
+        requests_per_minute: Requests at the bridge and at the authorization server, together.
+        records_per_day: Records offered in a day (UTC), whatever becomes of them.
+        kinds: The kinds of activity that it may ask for and deliver.
+    """
+
+    requests_per_minute: int | None = None
+    records_per_day: int | None = None
+    kinds: frozenset[str] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As it is kept; fields are only ever added."""
+        return {
+            "requests_per_minute": self.requests_per_minute,
+            "records_per_day": self.records_per_day,
+            "kinds": None if self.kinds is None else sorted(self.kinds),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Limits:
+        """The inverse of `to_json`."""
+        kinds = value.get("kinds")
+        return cls(
+            value.get("requests_per_minute"), value.get("records_per_day"), None if kinds is None else frozenset(kinds)
+        )
+
+
+APPLICANTS_LIMITS = Limits(requests_per_minute=120, records_per_day=2000)
+"""What a partner that has applied may do in its sandbox."""
+
+
 @dataclass(frozen=True)
 class Partner:
     """One partner.
@@ -54,7 +108,12 @@ class Partner:
         webhook: Where it hears of withdrawals and claims, or None.
         about: What the consent screen and the receipts tell: `contact`, `address`, `logo`, `privacy_notice`,
             `organisation_number`, `country`.
-        active: False once removed; nothing it holds opens anything then.
+        state: `applied` (its sandbox citizen alone may be asked), `active`, `suspended` and `refused` (by the
+            municipality, for `reason`), or `removed`.
+        reason: What the municipality said when it last suspended or refused it.
+        stopped: When the partner stopped all it does by its own switch, real time; None where it did not.
+        limits: What the municipality lets it do at most.
+        sandbox: The pod of its sandbox citizen, once it has one.
     """
 
     client_id: ClientId
@@ -63,7 +122,46 @@ class Partner:
     redirect_uris: tuple[str, ...] = ()
     webhook: str | None = None
     about: dict[str, str] = field(default_factory=dict, hash=False)
-    active: bool = True
+    state: str = ACTIVE
+    reason: str = ""
+    stopped: datetime | None = None
+    limits: Limits = field(default_factory=Limits)
+    sandbox: PodId | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether what it holds opens anything now; an applicant's opens its sandbox."""
+        return self.state in {APPLIED, ACTIVE} and self.stopped is None
+
+    @property
+    def is_told(self) -> bool:
+        """Whether messages go to it: a suspended partner must still hear that a consent was withdrawn."""
+        return self.state in {APPLIED, ACTIVE, SUSPENDED}
+
+    def require_active(self) -> None:
+        """Hold its standing now.
+
+        Raises:
+            NoSuchPartner: it was removed; the same as for one that never was.
+            PartnerSuspended: it is stopped, and by whom.
+        """
+        if self.active:
+            return
+        if self.state == REMOVED:
+            raise NoSuchPartner("No partner has this client identifier.")
+        if self.state == SUSPENDED:
+            raise PartnerSuspended(
+                f"The municipality has stopped this partner for now: {self.reason} Nothing is taken in until it is "
+                "let on again; the partner's console tells more."
+            )
+        if self.state == REFUSED:
+            raise PartnerSuspended(
+                f"The municipality has turned this application down: {self.reason} It may be mended and sent again in "
+                "the partner's console."
+            )
+        raise PartnerSuspended(
+            "The partner has stopped all that it does by its own switch. It may start again in its console."
+        )
 
 
 SELF = Partner(ClientId("self"), "You", {"keys": []})
@@ -136,15 +234,17 @@ def add_partner(
     redirect_uris: Sequence[str] = (),
     webhook: str | None = None,
     about: Mapping[str, str] | None = None,
+    state: str = ACTIVE,
 ) -> Partner:
-    """Register a partner: the operator's act, after reading its contract.
+    """Register a partner: the operator's act, after reading its contract, or an application that waits for one.
 
     Raises:
-        PartnerInvalid: the name is empty or taken by an active partner, or keys, addresses are not as they must be.
+        PartnerInvalid: the name is none or like an admitted partner's, or keys, addresses are not as they must be.
     """
-    name = " ".join(name.split())
-    if not 1 <= len(name) <= 80:
-        raise PartnerInvalid("name: 1 to 80 characters")
+    try:
+        name = tidy_name(name)
+    except ValueError as error:
+        raise PartnerInvalid(str(error)) from error
     partner = Partner(
         client_id=ClientId("p-" + secrets.token_hex(8)),
         name=name,
@@ -152,14 +252,15 @@ def add_partner(
         redirect_uris=tuple(check_redirect_uri(uri) for uri in redirect_uris),
         webhook=check_redirect_uri(webhook) if webhook else None,
         about=dict(about or {}),
+        state=state,
+        limits=APPLICANTS_LIMITS if state == APPLIED else Limits(),
     )
     now = microseconds(host.clock.now())
     with host.storage.write() as tx:
-        if tx.one("SELECT 1 FROM partner WHERE name = ? AND state = 'active'", (name,)) is not None:
-            raise PartnerInvalid("name: another partner has it")
+        require_own_name(tx, name)
         tx.execute(
-            "INSERT INTO partner (client_id, name, jwks, redirect_uris, webhook, about, state, added_at, changed_at) "
-            "VALUES (?, ?, ?, ?, ?, ?, 'active', ?, ?)",
+            "INSERT INTO partner (client_id, name, jwks, redirect_uris, webhook, about, state, added_at, changed_at, "
+            "limits) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 partner.client_id,
                 partner.name,
@@ -167,14 +268,28 @@ def add_partner(
                 json.dumps(partner.redirect_uris),
                 partner.webhook,
                 json.dumps(partner.about),
+                partner.state,
                 now,
                 now,
+                json.dumps(partner.limits.to_json()),
             ),
         )
     return partner
 
 
-_COLUMNS = "client_id, name, jwks, redirect_uris, webhook, about, state"
+def require_own_name(tx: Transaction, name: str, *, but: str = "") -> None:
+    """Hold a name against those of admitted partners; two applicants may share one until one of them is admitted.
+
+    Raises:
+        PartnerInvalid: people would take it for another partner's.
+    """
+    like = likeness(name)
+    rows = tx.all("SELECT client_id, name FROM partner WHERE state IN ('active', 'suspended')")
+    if any(likeness(other) == like for client_id, other in rows if client_id != but):
+        raise PartnerInvalid("name: another partner has it, or one that is read like it")
+
+
+_COLUMNS = "client_id, name, jwks, redirect_uris, webhook, about, state, reason, stopped_at, limits, sandbox"
 
 
 def _partner_of(row: Sequence[Any]) -> Partner:
@@ -185,7 +300,11 @@ def _partner_of(row: Sequence[Any]) -> Partner:
         redirect_uris=tuple(json.loads(row[3])),
         webhook=row[4],
         about=json.loads(row[5]),
-        active=row[6] == "active",
+        state=row[6],
+        reason=row[7],
+        stopped=None if row[8] is None else moment(row[8]),
+        limits=Limits.from_json(json.loads(row[9])),
+        sandbox=None if row[10] is None else PodId(row[10]),
     )
 
 
@@ -213,7 +332,7 @@ def rotate_keys(host: Host, client_id: str, jwks: Mapping[str, Any]) -> Partner:
     keys = check_keys(jwks)
     with host.storage.write(urgent=True) as tx:
         changed = tx.execute(
-            "UPDATE partner SET jwks = ?, changed_at = ? WHERE client_id = ? AND state = 'active'",
+            "UPDATE partner SET jwks = ?, changed_at = ? WHERE client_id = ? AND state <> 'removed'",
             (json.dumps(keys), microseconds(host.clock.now()), client_id),
         )
         partner = find_partner(tx, client_id)
@@ -230,7 +349,7 @@ def remove_partner(host: Host, client_id: str) -> None:
     """
     with host.storage.write(urgent=True) as tx:
         changed = tx.execute(
-            "UPDATE partner SET state = 'removed', changed_at = ? WHERE client_id = ? AND state = 'active'",
+            "UPDATE partner SET state = 'removed', changed_at = ? WHERE client_id = ? AND state <> 'removed'",
             (microseconds(host.clock.now()), client_id),
         )
         tx.execute("DELETE FROM refresh_token WHERE client_id = ?", (client_id,))
@@ -241,4 +360,5 @@ def remove_partner(host: Host, client_id: str) -> None:
 
 
 problems.declare(PartnerInvalid, "partner-invalid", "The partner cannot be registered like this", 400)
+problems.declare(PartnerSuspended, "partner-suspended", "The partner is stopped for now", 403, members=("reasons",))
 problems.declare(NoSuchPartner, "no-such-partner", "No such partner", 404)

@@ -89,6 +89,7 @@ def create_pod(
     language: str = "nb",
     simulated: bool = False,
     custodian: bool = True,
+    sandbox: bool = False,
     actor: Actor | None = None,
     random: Callable[[int], bytes] = secrets.token_bytes,
 ) -> NewPod:
@@ -105,6 +106,7 @@ def create_pod(
         language: `nb`, `nn` or `en`.
         simulated: One of the demo's simulated neighbours.
         custodian: False makes a pod that is locked from the start.
+        sandbox: A partner's sandbox citizen (sandbox.py), whose handle no person could have.
         actor: Who makes it; the citizen, where None.
         random: Draws numbers and keys.
 
@@ -114,7 +116,7 @@ def create_pod(
         StorageFull: the disk is full; nothing of the pod stands.
     """
     try:
-        parsed = parse_handle(handle)
+        parsed = parse_handle(handle, sandbox=sandbox)
         lives_here = Household(name or handle, language, household_size, area, dwelling)
     except ValueError as error:
         raise HandleMalformed(str(error)) from error

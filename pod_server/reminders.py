@@ -104,7 +104,7 @@ def _remind(host: Host, pod_id: PodId, grant_id: GrantId) -> bool:
             return False
         partner = partners.find_partner(tx, grant.terms.client_id)
         _log(tx, grant, f"consent-{about}", actor=Actor("operator"), at=now)
-        if about is Attention.ENDS_SOON and partner is not None and partner.webhook is not None and partner.active:
+        if about is Attention.ENDS_SOON and partner is not None and partner.webhook is not None and partner.is_told:
             outbox.enqueue(
                 host,
                 tx,

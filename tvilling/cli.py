@@ -11,6 +11,7 @@ _COMMANDS = {
     "serve": "serve:serve_command",
     "migrate": "operate:migrate",
     "citizen": "citizen:citizen",
+    "operator": "operator:operator",
     "partner": "partner:partner",
     "consent": "consent:consent",
     "pod": "pod:pod",

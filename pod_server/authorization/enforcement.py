@@ -418,11 +418,26 @@ def recheck_grant(tx: Transaction, permit: Permit, at: datetime, *, adding: int 
         return Refused((ended,))
     if microseconds(at) >= expires_at:
         return Refused((Reason.CONSENT_EXPIRED,))
+    if permit.authority == "grant" and _is_stopped(
+        tx, permit.actor.id if permit.terms is None else permit.terms.client_id
+    ):
+        return Refused((Reason.PARTNER_SUSPENDED,))
     if version != permit.state_version:
         return Refused((Reason.CONSENT_CHANGED,))
     if adding and quota is not None and grant_rows.used_on(tx, permit.pod_id, permit.grant, at) + adding > quota:
         return Refused((Reason.QUOTA_EXCEEDED,))
     return None
+
+
+def _is_stopped(tx: Transaction, client_id: str) -> bool:
+    """Whether the partner was stopped since it came to the door; read once a transaction, however many grants."""
+    if client_id in partners.HOUSE_CLIENTS:
+        return False
+    known = ("partner stopped", client_id)
+    if known not in tx.memory:
+        partner = partners.find_partner(tx, client_id)
+        tx.memory[known] = partner is None or not partner.active
+    return bool(tx.memory[known])
 
 
 _ENDED = {

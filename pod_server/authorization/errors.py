@@ -78,6 +78,14 @@ class InTheFuture(GrantRefused):
     """An activity that has not happened yet."""
 
 
+class PartnerStopped(GrantRefused):
+    """All that the partner does was stopped while this was on its way."""
+
+
+class KindBarred(GrantRefused):
+    """A kind of activity that the municipality does not let the partner deliver."""
+
+
 _BY_REASON: dict[Reason, type[GrantRefused]] = {
     Reason.NO_SUCH_GRANT: NoSuchGrant,
     Reason.NOT_YOUR_GRANT: NoSuchGrant,
@@ -92,6 +100,8 @@ _BY_REASON: dict[Reason, type[GrantRefused]] = {
     Reason.TOO_FINE_GRANULARITY: TooFineGranularity,
     Reason.QUOTA_EXCEEDED: QuotaExceeded,
     Reason.IN_THE_FUTURE: InTheFuture,
+    Reason.PARTNER_SUSPENDED: PartnerStopped,
+    Reason.KIND_BARRED: KindBarred,
 }
 
 
@@ -148,6 +158,8 @@ problems.declare(OutsideWindow, "outside-window", "Outside the agreed period", 4
 problems.declare(TooFineGranularity, "too-fine-granularity", "Finer than agreed", 403, members=("reasons",))
 problems.declare(QuotaExceeded, "quota-exceeded", "The day's quota is used up", 429, members=("reasons",))
 problems.declare(InTheFuture, "in-the-future", "The activity has not happened yet", 422, members=("reasons",))
+problems.declare(PartnerStopped, "partner-suspended", "The partner is stopped for now", 403, members=("reasons",))
+problems.declare(KindBarred, "kind-barred", "The municipality bars this kind", 403, members=("reasons",))
 problems.declare(Unauthenticated, "not-signed-in", "Sign in first", 401)
 problems.declare(AccessDenied, "access-denied", "Access denied", 403, members=("required_access",))
 problems.declare(NotTheOwner, "not-the-owner", "Only the owner may do this", 403)

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
-from pod_server import partners
+from pod_server import partner_limits, partners
 from pod_server.authorization_server import apps, jose, scripts
 from pod_server.authorization_server.dpop import AHEAD, moment_of
 from pod_server.authorization_server.errors import OAuthError
@@ -60,8 +60,16 @@ def form_of(request: Request) -> dict[str, str]:
     return form
 
 
-def authenticate_client(host: Host, request: Request, form: Mapping[str, str]) -> Partner | Script | AppClient:
+def authenticate_client(
+    host: Host, request: Request, form: Mapping[str, str], *, stopped_too: bool = False
+) -> Partner | Script | AppClient:
     """The client that made the request, by exactly one method.
+
+    Args:
+        host: This host.
+        request: The request.
+        form: Its parameters.
+        stopped_too: Whether a partner that is stopped or turned away may come: to its console, where it reads why.
 
     Raises:
         OAuthError: `invalid_client` (401) or `invalid_request`.
@@ -74,20 +82,22 @@ def authenticate_client(host: Host, request: Request, form: Mapping[str, str]) -
     if header is not None:
         return _with_secret(host, header, form)
     if "client_assertion" in form:
-        return _partner(host, form)
+        return _partner(host, form, stopped_too=stopped_too)
     app = apps.without_secret(host, form.get("client_id", ""))
     if app is not None:
         return app
     raise _refused("partners sign a client assertion (private_key_jwt); scripts use HTTP Basic")
 
 
-def authenticate_partner(host: Host, request: Request, form: Mapping[str, str]) -> Partner:
+def authenticate_partner(
+    host: Host, request: Request, form: Mapping[str, str], *, stopped_too: bool = False
+) -> Partner:
     """As `authenticate_client`, where only a partner may come.
 
     Raises:
         OAuthError: as above, or `unauthorized_client` for a script.
     """
-    client = authenticate_client(host, request, form)
+    client = authenticate_client(host, request, form, stopped_too=stopped_too)
     if not isinstance(client, partners.Partner):
         raise OAuthError("unauthorized_client", "this address is for partners")
     return client
@@ -128,11 +138,11 @@ def _read_assertion(form: Mapping[str, str]) -> _Assertion:
     return _Assertion(issuer, unverified)
 
 
-def _partner(host: Host, form: Mapping[str, str]) -> Partner:
+def _partner(host: Host, form: Mapping[str, str], *, stopped_too: bool) -> Partner:
     assertion = _read_assertion(form)
     with host.storage.read() as tx:
         partner = partners.find_partner(tx, assertion.client_id)
-    if partner is None or not partner.active:
+    if partner is None or partner.state == partners.REMOVED:
         raise _refused("no partner has this identifier and key")
     wanted = assertion.unverified.header.get("kid")
     keys = [key for key in partner.jwks["keys"] if wanted is None or key.get("kid") == wanted]
@@ -160,4 +170,22 @@ def _partner(host: Host, form: Mapping[str, str]) -> Partner:
         raise _refused("the client assertion: jti is a text of 8 to 200 characters")
     if not host.replay.first_use(f"assertion {assertion.client_id} {identifier}", expires + AHEAD):
         raise _refused("the client assertion has been used before")
+    # Only to whoever has shown the key: nobody else learns how a partner stands, or uses up what it may do.
+    if not stopped_too:
+        _require_standing(host, partner)
     return partner
+
+
+def _require_standing(host: Host, partner: Partner) -> None:
+    """Hold the partner against the municipality's word, and its own switch.
+
+    Raises:
+        OAuthError: `unauthorized_client` (403) where it is stopped; `slow_down` (429) where its requests are used up.
+    """
+    try:
+        partner.require_active()
+        partner_limits.count_request(host, partner)
+    except partners.PartnerSuspended as stopped:
+        raise OAuthError("unauthorized_client", str(stopped), 403) from stopped
+    except partner_limits.PartnerLimited as limited:
+        raise OAuthError("slow_down", str(limited), 429, {"Retry-After": str(limited.retry_after)}) from limited

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from consent.errors import EventOutOfOrder
 from consent.grant import GrantTerms, narrowed
-from pod_server import consent_receipts, grants, partners
+from pod_server import consent_receipts, grants, partners, sandbox
 from pod_server.authentication.session import hashed
 from pod_server.authorization.errors import GrantRefused
 from pod_server.authorization.grant_rows import terms_from_json
@@ -175,9 +175,12 @@ def turn_away(host: Host, interaction_id: str, pod_id: PodId) -> str | None:
 
     Raises:
         InteractionGone: answered before, run out, or never asked.
+        NotAdmitted: the partner may not ask this citizen; nothing of what it asked is shown.
     """
     interaction = load_interaction(host, interaction_id)
     client = interaction.client
+    with host.storage.read() as tx:
+        sandbox.require_may_consent(tx, client, pod_id)
     if not grants.refused_lately(host, pod_id, client.client_id, interaction.terms.purpose):
         return None
     with host.storage.write() as tx:

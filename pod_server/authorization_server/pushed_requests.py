@@ -8,6 +8,7 @@ import secrets
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from pod_server import partner_notices
 from pod_server.authentication.session import hashed
 from pod_server.authorization.grant_rows import terms_to_json
 from pod_server.authorization.sealed_for_host import seal, unseal
@@ -100,6 +101,10 @@ def _checked(host: Host, partner: Partner, form: Mapping[str, str]) -> dict[str,
     if len(form.get("state", "")) > 500:
         raise OAuthError("invalid_request", "state is longer than 500 characters")
     terms = terms_asked_for(host, partner.client_id, form.get("authorization_details", ""))
+    with host.storage.read() as tx:
+        barred = partner_notices.why_not(tx, partner, terms.purpose, terms.kinds)
+    if barred:
+        raise OAuthError("invalid_authorization_details", barred)
     instead_of = form.get("grant_id", "")
     action = form.get("grant_management_action", "create")
     terms = terms_after(host, partner, action, instead_of, terms)

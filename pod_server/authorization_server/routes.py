@@ -16,6 +16,7 @@ from pod_server.authorization_server import (
     pushed_requests,
     registration,
     revocation,
+    sandbox_answers,
     sign_out,
     token_endpoint,
 )
@@ -67,6 +68,14 @@ def register(app: Flask, host: Host) -> None:
     @routes.post("/-/oauth/par")
     def par() -> tuple[Response, int]:
         return _private(jsonify(pushed_requests.push_request(host, request))), 201
+
+    @routes.post("/-/oauth/sandbox-answer")
+    def sandbox_answer() -> Response:
+        return _private(jsonify(sandbox_answers.answer_in_sandbox(host, request)))
+
+    @routes.post("/-/oauth/console-link")
+    def console_link() -> tuple[Response, int]:
+        return _private(jsonify(sandbox_answers.link_to_console(host, request))), 201
 
     @routes.get("/-/oauth/authorize")
     def authorize() -> AnyResponse:

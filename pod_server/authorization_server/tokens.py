@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from pod_server import partners, signing_keys
+from pod_server import partner_limits, partners, signing_keys
 from pod_server.authorization_server import dpop_nonces, jose, scripts
 from pod_server.authorization_server.connections import find_connection
 from pod_server.authorization_server.dpop import AHEAD, check_proof, moment_of, nonce_headers
@@ -53,12 +53,14 @@ class AuthenticatedPartner:
         name: What people call it.
         grant: The one grant that the token is for, or None for a token of the partner's own (bulk).
         jkt: The thumbprint of its proof key.
+        kinds: The kinds that the municipality lets it deliver; None for all.
     """
 
     client_id: ClientId
     name: str
     grant: GrantId | None
     jkt: str
+    kinds: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,8 @@ def verify_partner_request(host: Host, request: Request) -> AuthenticatedPartner
 
     Raises:
         TokenRefused: a subclass says whether the token is missing, or its proof does not hold; each is a 401.
+        PartnerSuspended: it is who it says, and is stopped.
+        PartnerLimited: it has used up what the municipality lets it do.
     """
     token = _token_of(request)
     claims = read_access_token(host, token)
@@ -175,13 +179,19 @@ def verify_partner_request(host: Host, request: Request) -> AuthenticatedPartner
     with host.storage.read() as tx:
         partner = partners.find_partner(tx, client_id)
         revoked = is_revoked(tx, claims)
-    if partner is None or not partner.active or revoked:
+    if partner is None or partner.state == partners.REMOVED or revoked:
         raise TokenRefused("the access token has been revoked")
+    partner.require_active()
     if dpop_nonces.needed_by(partner) and not nonce_headers(host, request.headers.getlist("DPoP")):
         raise NonceRefused(NonceNeeded(dpop_nonces.current(host)))
+    partner_limits.count_request(host, partner)
     grant = claims.get("grant")
     return AuthenticatedPartner(
-        partner.client_id, partner.name, GrantId(grant) if isinstance(grant, str) else None, jkt
+        partner.client_id,
+        partner.name,
+        GrantId(grant) if isinstance(grant, str) else None,
+        jkt,
+        partner.limits.kinds,
     )
 
 

@@ -1,15 +1,22 @@
-"""`tvilling partner`: admit partners by their public keys."""
+"""`tvilling partner`: applications and admission, limits, the stop; and partners added by their public keys."""
 
 from __future__ import annotations
 
+import getpass
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tvilling.commands.frame import Frame, command
 from tvilling.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pod_server.partner_standing import By
+    from pod_server.partners import Limits, Partner
 
 
 @click.group()
@@ -94,8 +101,149 @@ def list_all(frame: Frame) -> None:
     from pod_server.partners import list_partners  # noqa: PLC0415
 
     with frame.host() as host:
-        rows = [{"client_id": each.client_id, "name": each.name, "active": each.active} for each in list_partners(host)]
-    frame.answer(rows, "\n".join(f"{row['client_id']}\t{row['name']}" for row in rows) or "none yet")
+        rows = [
+            {"client_id": each.client_id, "name": each.name, "active": each.active, "state": _state(each)}
+            for each in list_partners(host)
+        ]
+    frame.answer(rows, "\n".join(f"{row['client_id']}\t{row['state']}\t{row['name']}" for row in rows) or "none yet")
+
+
+def _state(partner: Partner) -> str:
+    return partner.state if partner.stopped is None or not partner.is_told else f"{partner.state}, stopped by itself"
+
+
+BY = click.option("--by", default=None, help="Who decides, for the list of acts; the system's user where not given.")
+
+
+def who(by: str | None) -> By:
+    """Whose act a command is."""
+    from pod_server.partner_standing import By  # noqa: PLC0415
+
+    return By("operator", (by or getpass.getuser())[:80])
+
+
+@partner.command("applications")
+@command
+def applications(frame: Frame) -> None:
+    """Who has applied and waits for an answer, with what they want and tell."""
+    from pod_server.partner_notices import of_partner  # noqa: PLC0415
+    from pod_server.partners import APPLIED, list_partners  # noqa: PLC0415
+
+    rows: list[dict[str, Any]] = []
+    with frame.host() as host:
+        waiting = [each for each in list_partners(host) if each.state == APPLIED]
+        with host.storage.read() as tx:
+            for each in waiting:
+                notices = [
+                    {"purpose": told.purpose, "version": told.version, "kinds": told.kinds, "texts": told.texts}
+                    for told in of_partner(tx, each.client_id)
+                ]
+                rows.append({"client_id": each.client_id, "name": each.name, **each.about, "notices": notices})
+    frame.answer(rows, "\n".join(f"{row['client_id']}\t{row['name']}" for row in rows) or "nobody waits")
+
+
+def limit_options(function: Callable[..., None]) -> Callable[..., None]:
+    """The limits that the municipality can set; what is not given has none."""
+    for option in (
+        click.option("--kind", "kinds", multiple=True, help="A kind that it may deliver; all where none is named."),
+        click.option("--records-per-day", type=click.IntRange(min=1), default=None),
+        click.option("--requests-per-minute", type=click.IntRange(min=1), default=None),
+    ):
+        function = option(function)
+    return function
+
+
+def _limits(requests_per_minute: int | None, records_per_day: int | None, kinds: tuple[str, ...]) -> Limits:
+    from pod_server.partners import Limits  # noqa: PLC0415
+
+    return Limits(requests_per_minute, records_per_day, frozenset(kinds) or None)
+
+
+@partner.command("admit")
+@click.argument("client_id")
+@limit_options
+@BY
+@command
+def admit(
+    frame: Frame,
+    *,
+    client_id: str,
+    requests_per_minute: int | None,
+    records_per_day: int | None,
+    kinds: tuple[str, ...],
+    by: str | None,
+) -> None:
+    """Let an applicant ask citizens, with the texts that it proposed."""
+    from pod_server import partner_standing  # noqa: PLC0415
+
+    with frame.host() as host:
+        limits = _limits(requests_per_minute, records_per_day, kinds)
+        admitted = partner_standing.admit(host, client_id, by=who(by), limits=limits)
+    frame.answer({"admitted": client_id}, f"{admitted.name} may ask citizens from now on.")
+
+
+@partner.command("limit")
+@click.argument("client_id")
+@limit_options
+@BY
+@command
+def limit(
+    frame: Frame,
+    *,
+    client_id: str,
+    requests_per_minute: int | None,
+    records_per_day: int | None,
+    kinds: tuple[str, ...],
+    by: str | None,
+) -> None:
+    """Set what a partner may do at most, in the place of all limits before."""
+    from pod_server import partner_standing  # noqa: PLC0415
+
+    with frame.host() as host:
+        limits = _limits(requests_per_minute, records_per_day, kinds)
+        partner_standing.limit(host, client_id, limits, by=who(by))
+    frame.answer({"limited": client_id, **limits.to_json()}, f"{client_id} has its new limits.")
+
+
+@partner.command("refuse")
+@click.argument("client_id")
+@click.option("--reason", required=True, help="The applicant reads it.")
+@BY
+@command
+def refuse(frame: Frame, *, client_id: str, reason: str, by: str | None) -> None:
+    """Turn an application down; it may be mended and sent again."""
+    from pod_server import partner_standing  # noqa: PLC0415
+
+    with frame.host() as host:
+        refused = partner_standing.refuse(host, client_id, reason, by=who(by))
+    frame.answer({"refused": client_id, "reason": refused.reason}, f"{refused.name} is turned down.")
+
+
+@partner.command("suspend")
+@click.argument("client_id")
+@click.option("--reason", required=True, help="The partner and its citizens read it.")
+@BY
+@command
+def suspend(frame: Frame, *, client_id: str, reason: str, by: str | None) -> None:
+    """Stop all that a partner does, at once; consents stand, and it may be let on again."""
+    from pod_server import partner_standing  # noqa: PLC0415
+
+    with frame.host() as host:
+        stopped = partner_standing.suspend(host, client_id, reason, by=who(by))
+    frame.answer({"suspended": client_id, "reason": stopped.reason}, f"{stopped.name} is stopped.")
+
+
+@partner.command("resume")
+@click.argument("client_id")
+@BY
+@command
+def resume(frame: Frame, *, client_id: str, by: str | None) -> None:
+    """Let a suspended partner on again."""
+    from pod_server import partner_standing  # noqa: PLC0415
+
+    with frame.host() as host:
+        let_on = partner_standing.resume(host, client_id, by=who(by))
+    frame.answer({"resumed": client_id}, f"{let_on.name} is let on again.")
 
 
 @partner.command("rotate")
@@ -115,12 +263,13 @@ def rotate(frame: Frame, *, client_id: str, jwks: Path) -> None:
 
 @partner.command("remove")
 @click.argument("client_id")
+@BY
 @command
-def remove(frame: Frame, *, client_id: str) -> None:
+def remove(frame: Frame, *, client_id: str, by: str | None) -> None:
     """Shut a partner out: nothing it holds opens anything from now on."""
-    from pod_server.identifiers import ClientId  # noqa: PLC0415
-    from pod_server.partners import remove_partner  # noqa: PLC0415
+    from pod_server import partner_standing, sandbox  # noqa: PLC0415
 
     with frame.host() as host:
-        remove_partner(host, ClientId(client_id))
+        partner_standing.remove(host, client_id, by=who(by))
+        sandbox.begin_anew(host, client_id)
     frame.answer({"removed": client_id}, f"{client_id} is shut out.")

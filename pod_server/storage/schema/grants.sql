@@ -107,7 +107,11 @@ CREATE TABLE partner (
   redirect_uris TEXT NOT NULL,
   webhook TEXT,
   about TEXT NOT NULL,
-  state TEXT NOT NULL,
+  state TEXT NOT NULL,                -- applied | active | suspended | refused | removed
   added_at BIGINT NOT NULL,
-  changed_at BIGINT NOT NULL
+  changed_at BIGINT NOT NULL,
+  reason TEXT NOT NULL DEFAULT '',    -- what the municipality said when it suspended or refused it
+  stopped_at BIGINT,                  -- since when it has stopped itself
+  limits TEXT NOT NULL DEFAULT '{}',
+  sandbox BIGINT                      -- the number of its sandbox citizen's pod
 );
