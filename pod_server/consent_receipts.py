@@ -27,7 +27,7 @@ from pod_server.vault.errors import PodLocked
 from vocab.consent_records import CONTEXT_PATH, load_consent_context
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from consent.grant import Grant
     from consent.ledger import GrantEvent
@@ -205,6 +205,19 @@ def find_notice(host: Host, notice_hash: str) -> str | None:
     with host.storage.read() as tx:
         row = tx.one("SELECT notice FROM consent_notice WHERE notice_hash = ?", (notice_hash,))
     return None if row is None else str(row[0])
+
+
+def notices(tx: Transaction, hashes: Iterable[str]) -> list[tuple[str, str]]:
+    """Version and text of each notice with one of these SHA-256, so far as somebody here answered it."""
+    found = (tx.one("SELECT version, notice FROM consent_notice WHERE notice_hash = ?", (each,)) for each in hashes)
+    return [(str(row[0]), str(row[1])) for row in found if row is not None]
+
+
+def notice_of(receipt: bytes) -> str:
+    """The SHA-256 of the text that a receipt's event was the answer to, in hex; empty where it names none."""
+    record = json.loads(receipt)
+    notice = record.get("notice") if isinstance(record, dict) else None
+    return str(notice.get("sha256", "")) if isinstance(notice, dict) else ""
 
 
 def is_consent_receipt(text: str) -> bool:

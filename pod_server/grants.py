@@ -208,6 +208,18 @@ def pause(host: Host, pod_id: PodId, grant_id: str, *, actor: Actor) -> Grant:
     return _change(host, pod_id, grant_id, EventKind.PAUSED, actor=actor, urgent=True, unless=GrantState.PAUSED)
 
 
+def settle_arrival(
+    host: Host, tx: Transaction, pod_id: PodId, grant_id: str, *, partner_is_known: bool, actor: Actor
+) -> None:
+    """In the transaction that brings a pod here: a consent that stood waits for its citizen, or ends with its partner.
+
+    Raises:
+        NoSuchGrant: the pod has no such grant.
+    """
+    kind = EventKind.PAUSED if partner_is_known else EventKind.WITHDRAWN
+    _change_within(host, tx, pod_id, grant_id, kind, actor=actor, unless=GrantState(kind.value))
+
+
 def resume(host: Host, pod_id: PodId, grant_id: str, *, actor: Actor) -> Grant:
     """Let deliveries in again.
 
@@ -484,45 +496,63 @@ def _write_change(
 ) -> tuple[Grant, bool]:
     """The transaction of a change; the grant as it then is, and whether anything was changed."""
     with host.storage.write(urgent=urgent) as tx:
-        now = host.clock.now()
-        grant = _grant_or_refusal(host, tx, pod_id, grant_id)
-        if unless is not None and grant.state is unless:
-            return grant, False
-        partner = partners.find_partner(tx, grant.terms.client_id)
-        events = grant_rows.events_of(tx, pod_id, grant_id)
-        standing = fold(events)
-        if kind is not EventKind.EXPIRED and grant.state_at(now) is GrantState.EXPIRED and grant.state != "expired":
-            # Its time ran out unnoticed: the ledger says so before it says what came after.
-            ran_out = GrantEvent(EventKind.EXPIRED, grant.terms.expires_at, by="host")
-            events.append(ran_out)
-            standing = follow(standing, ran_out)
-            grant_rows.add_event(tx, pod_id, GrantId(grant.id), standing.version, ran_out)
-        terms = change(grant.terms) if change else grant.terms
-        if terms is not grant.terms and terms.expires_at <= now:
-            raise TermsInvalid("expires_at", "the new end lies in the past")
-        ends = terms.expires_at if terms is not grant.terms else None
-        event = GrantEvent(kind, now, ends, "host" if kind is EventKind.EXPIRED else _said_by(actor))
-        standing = follow(standing, event)
-        assert standing.state is not None
-        changed = replace(
-            grant,
-            terms=terms,
-            state=standing.state,
-            state_version=standing.version,
-            changed_at=now,
+        return _change_within(
+            host, tx, pod_id, grant_id, kind, actor=actor, change=change, ends_tokens=ends_tokens, unless=unless
         )
-        grant_rows.update_grant(tx, host.host_key, changed)
-        grant_rows.add_event(tx, pod_id, GrantId(grant.id), standing.version, event)
-        if kind is EventKind.ERASED:
-            tx.send("UPDATE consent SET erasure_pending = 1 WHERE pod_id = ? AND grant_id = ?", (pod_id, grant.id))
-        if ends_tokens or kind in {EventKind.WITHDRAWN, EventKind.ERASED}:
-            tx.send(
-                "UPDATE refresh_token SET revoked_at = ? WHERE pod_id = ? AND grant_id = ? AND revoked_at IS NULL",
-                (microseconds(host.clock.protocol_now()), pod_id, grant.id),
-            )
-            tx.send("DELETE FROM authorization_code WHERE pod_id = ? AND grant_id = ?", (pod_id, grant.id))
-        feed.note_change(tx, pod_id, "grant", GrantId(grant.id), at=host.clock.protocol_now())
-        _tell(host, tx, changed, [*events, event], actor=actor, partner=partner)
+
+
+def _change_within(
+    host: Host,
+    tx: Transaction,
+    pod_id: PodId,
+    grant_id: str,
+    kind: EventKind,
+    *,
+    actor: Actor,
+    change: Callable[[GrantTerms], GrantTerms] | None = None,
+    ends_tokens: bool = False,
+    unless: GrantState | None = None,
+) -> tuple[Grant, bool]:
+    """As `_write_change`, in the caller's transaction."""
+    now = host.clock.now()
+    grant = _grant_or_refusal(host, tx, pod_id, grant_id)
+    if unless is not None and grant.state is unless:
+        return grant, False
+    partner = partners.find_partner(tx, grant.terms.client_id)
+    events = grant_rows.events_of(tx, pod_id, grant_id)
+    standing = fold(events)
+    if kind is not EventKind.EXPIRED and grant.state_at(now) is GrantState.EXPIRED and grant.state != "expired":
+        # Its time ran out unnoticed: the ledger says so before it says what came after.
+        ran_out = GrantEvent(EventKind.EXPIRED, grant.terms.expires_at, by="host")
+        events.append(ran_out)
+        standing = follow(standing, ran_out)
+        grant_rows.add_event(tx, pod_id, GrantId(grant.id), standing.version, ran_out)
+    terms = change(grant.terms) if change else grant.terms
+    if terms is not grant.terms and terms.expires_at <= now:
+        raise TermsInvalid("expires_at", "the new end lies in the past")
+    ends = terms.expires_at if terms is not grant.terms else None
+    event = GrantEvent(kind, now, ends, "host" if kind is EventKind.EXPIRED else _said_by(actor))
+    standing = follow(standing, event)
+    assert standing.state is not None
+    changed = replace(
+        grant,
+        terms=terms,
+        state=standing.state,
+        state_version=standing.version,
+        changed_at=now,
+    )
+    grant_rows.update_grant(tx, host.host_key, changed)
+    grant_rows.add_event(tx, pod_id, GrantId(grant.id), standing.version, event)
+    if kind is EventKind.ERASED:
+        tx.send("UPDATE consent SET erasure_pending = 1 WHERE pod_id = ? AND grant_id = ?", (pod_id, grant.id))
+    if ends_tokens or kind in {EventKind.WITHDRAWN, EventKind.ERASED}:
+        tx.send(
+            "UPDATE refresh_token SET revoked_at = ? WHERE pod_id = ? AND grant_id = ? AND revoked_at IS NULL",
+            (microseconds(host.clock.protocol_now()), pod_id, grant.id),
+        )
+        tx.send("DELETE FROM authorization_code WHERE pod_id = ? AND grant_id = ?", (pod_id, grant.id))
+    feed.note_change(tx, pod_id, "grant", GrantId(grant.id), at=host.clock.protocol_now())
+    _tell(host, tx, changed, [*events, event], actor=actor, partner=partner)
     return changed, True
 
 

@@ -32,7 +32,7 @@ ALLOWED = {
     r"^SELECT pod_id, grant_id, state_version FROM consent$": "a restore compares consents with those it replaces",
     r"FROM consent_receipt WHERE filed = 0": "receipts that wait for their pod to be opened",
     r"consent_reminder\b": "the agent looks for consents whose end is near",
-    r"FROM (resealing|upload|storage_use|webhook_channel|pending_delivery|sealed_delivery|upstream_link|unsettled_pod|document_part)\b": (
+    r"FROM (resealing|upload|storage_use|webhook_channel|pending_delivery|sealed_delivery|upstream_link|arriving_pod|unsettled_pod|document_part)\b": (
         "the agent looks for work that was begun: each shard answers for its own"
     ),
     r"\blog_cosignature\b.*LIMIT": "the agent looks for logs that a witness has not seen so; the doctor for those it refuses",

@@ -1,7 +1,8 @@
 """A whole pod moves to another host: everything as it lies sealed, its keys and its log, under the citizen's own ways in.
 
     1. `move_out`   here: one sealed file; the log says so, and that leaf travels along
-    2. `move_in`    there: the same pod under the same keys at a new address; its log goes on, and says where it came from
+    2. `move_in`    there (arrival.py): the same pod under the same keys at a new address; its log goes on, and says where
+                    it came from
     3. `move_away`  here again, against the other host's statement of arrival: addresses here lead there from now on,
                     the keys here are destroyed, the rows follow
 
@@ -24,49 +25,32 @@ import binascii
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import IO, TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import msgspec
-from pyoxigraph import NamedNode, Triple
-
-from consent.grant import Grant, GrantState
-from pod_server import binaries, consent_receipts, documents, grants, partners
-from pod_server.authorization import enforcement, grant_rows
-from pod_server.clock import microseconds, moment
-from pod_server.errors import HandleMalformed, PermitExceeded
-from pod_server.identifiers import Actor, ClientId, Handle, PodId, WebId, parse_handle
+from consent.grant import Grant
+from pod_server import binaries, consent_receipts, partners
+from pod_server.authorization import grant_rows
+from pod_server.clock import microseconds
+from pod_server.errors import PermitExceeded
+from pod_server.identifiers import Actor, ClientId, PodId
 from pod_server.log import ledger
 from pod_server.log.checkpoint import VerifierKey, verify_checkpoint
 from pod_server.log.errors import LogBroken
 from pod_server.log.event import LogEvent
 from pod_server.log.tree import verify_consistency
-from pod_server.log.verification import verify_stored
-from pod_server.opening import POD_COLUMNS, OpenPod, find_pod
-from pod_server.partners import SELF
-from pod_server.pods import check_free
+from pod_server.opening import OpenPod
 from pod_server.removal import remove_citizen
-from pod_server.representation import stored
-from pod_server.resources.seed import CARD_PATH, WEBID_FRAGMENT
 from pod_server.signatures import thumbprint
-from pod_server.storage.errors import StorageDamaged
-from pod_server.storage.schema_version import SCHEMA_VERSION, columns_of, tables_of_pods
+from pod_server.storage.schema_version import SCHEMA_VERSION, columns_of
 from pod_server.transfer.errors import ArrivalRefused, PodFileInvalid
-from pod_server.transfer.sealed_stream import Records, write_record
-from pod_server.vault.envelope import Scope
-from pod_server.vault.errors import Tampered
+from pod_server.transfer.sealed_stream import write_record
 from pod_server.vault.moving import (
     MoveWriter,
-    MovingSecret,
-    MovingVault,
-    open_root,
-    read_moved,
-    receive_vault,
     secrets_to_move,
     slots_to_move,
 )
-from pod_server.vault.slots import Slot
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,17 +58,15 @@ if TYPE_CHECKING:
     from pod_server.host import Host
     from pod_server.opening import Pod
     from pod_server.partners import Partner
-    from pod_server.storage.binary_files import Draft
     from pod_server.storage.ports import Transaction
-    from pod_server.vault.key_derivation import Passphrase
-    from pod_server.vault.vault import Vault
 
 FORMAT = "tvilling-move-1"
 ARRIVAL_FORMAT = "tvilling-arrival-1"
-_MAGIC = b"TVM\x01"
-_LARGEST_HEADER_BYTES = 64 * 1024
-_ROWS_AT_ONCE = 200
-_ISSUER = NamedNode("http://www.w3.org/ns/solid/terms#oidcIssuer")
+MAGIC = b"TVM\x01"
+LARGEST_HEADER_BYTES = 64 * 1024
+ROWS_AT_ONCE = 200
+LARGEST_NOTICE = 64 * 1024
+"""Letters of a text that a citizen answered; ours are about two thousand."""
 
 CARRIED: Mapping[str, str] = {
     "consent_event": "grant_id, sequence",
@@ -118,14 +100,14 @@ TRANSLATED = frozenset({"pod", "consent", "grant_route", "consent_receipt"})
 
 LEFT_BEHIND = frozenset(
     {
-        "app_code", "app_connection", "app_refresh_token", "authorization_code", "live_ticket", "log_cosignature", "outbox",
+        "app_code", "app_connection", "app_refresh_token", "arriving_pod", "authorization_code", "live_ticket", "log_cosignature", "outbox",
         "passkey", "refresh_token", "script_credential", "session", "sign_in_link", "upload", "upstream_link",
         "webhook_channel",
     }
 )  # fmt: skip
 """Tables of what holds at one host's address alone, or is under way there."""
 
-_OF_THE_HOST: dict[str, dict[str, Any]] = {
+OF_THE_HOST: dict[str, dict[str, Any]] = {
     "storage_use": {"allowed_bytes": None},
     "feed": {"claimed_by": "", "claimed_until": 0},
 }
@@ -140,29 +122,6 @@ class MovedOut:
     binaries: int
     grants: int
     log_entries: int
-
-
-@dataclass(frozen=True)
-class MovedIn:
-    """A pod that has arrived.
-
-    Attributes:
-        webid: The citizen's name here.
-        state: `open` or `locked`, as it was.
-        documents: How many.
-        log_entries: Of the log, which goes on.
-        paused: Consents that wait for the citizen to let them go on.
-        withdrawn: Consents that ended, because their partner is not known here.
-        arrival: The statement for the host that the pod came from.
-    """
-
-    webid: WebId
-    state: str
-    documents: int
-    log_entries: int
-    paused: tuple[str, ...]
-    withdrawn: tuple[str, ...]
-    arrival: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -215,11 +174,11 @@ def move_out(host: Host, opened: OpenPod, target: Path) -> MovedOut:
                 "format": FORMAT,
                 "schema": SCHEMA_VERSION,
                 "pod": opened.pod_id,
-                "secret": _text(writer.sealed_secret),
-                "slots": [[slot.kind, slot.parameters, _text(slot.salt), _text(slot.sealed)] for slot in slots],
+                "secret": to_text(writer.sealed_secret),
+                "slots": [[slot.kind, slot.parameters, to_text(slot.salt), to_text(slot.sealed)] for slot in slots],
             }
             encoded = json.dumps(header).encode()
-            file.write(_MAGIC + len(encoded).to_bytes(4, "big") + encoded)
+            file.write(MAGIC + len(encoded).to_bytes(4, "big") + encoded)
             writer.begin()
             counts = _write_pod(host, opened, writer)
             writer.finish()
@@ -245,8 +204,12 @@ def _write_pod(host: Host, opened: OpenPod, writer: MoveWriter) -> MovedOut:
                 write_record(writer, "secret", [each.scope.kind, each.scope.grant, each.scope.epoch, each.secret])
             for grant in held:
                 write_record(writer, "grant", _grant_members(grant))
+            shown = {grant.terms.notice_hash for grant in held}
             for grant_id, sequence, filed, receipt in consent_receipts.all_of_pod(host, tx, pod_id):
                 write_record(writer, "receipt", [grant_id, sequence, filed, receipt])
+                shown.add(consent_receipts.notice_of(receipt))
+            for notice in consent_receipts.notices(tx, shown):
+                write_record(writer, "notice", notice)
             rows = 0
             for table, order in CARRIED.items():
                 columns = [column.name for column in columns_of(table)]
@@ -280,7 +243,7 @@ def _about(host: Host, tx: Transaction, opened: OpenPod, tree: ledger.Tree, held
         "epochs": list(epochs),
         "log": {"origin": ledger.origin_of(host, tree), "size": tree.frontier.size, "root": tree.frontier.root()},
         "feed": _feed_head(tx, pod.pod_id),
-        "partners": [{"client_id": each.client_id, "keys": _key_names(each)} for each in known if each is not None],
+        "partners": [{"client_id": each.client_id, "keys": key_names(each)} for each in known if each is not None],
     }
 
 
@@ -288,7 +251,7 @@ def _rows(tx: Transaction, pod_id: PodId, table: str, columns: list[str], order:
     """A table's rows of one pod, some at a time: the transaction is a snapshot, so pages fit together."""
     offset = 0
     question = f"SELECT {', '.join(columns)} FROM {table} WHERE pod_id = ? ORDER BY {order} LIMIT ? OFFSET ?"
-    while page := tx.all(question, (pod_id, _ROWS_AT_ONCE, offset)):
+    while page := tx.all(question, (pod_id, ROWS_AT_ONCE, offset)):
         for row in page:
             yield [bytes(value) if isinstance(value, memoryview | bytearray) else value for value in row]
         offset += len(page)
@@ -306,7 +269,8 @@ def _grant_members(grant: Grant) -> dict[str, Any]:
     }
 
 
-def _key_names(partner: Partner) -> list[str]:
+def key_names(partner: Partner) -> list[str]:
+    """The thumbprints of a partner's keys, by which two hosts know that they mean the same one."""
     return [thumbprint(key) for key in partner.jwks.get("keys", [])]
 
 
@@ -315,378 +279,21 @@ def _feed_head(tx: Transaction, pod_id: PodId) -> int:
     return 0 if row is None else int(row[0])
 
 
-def _text(data: bytes) -> str:
+def to_text(data: bytes) -> str:
+    """Bytes as they stand in JSON."""
     return base64.b64encode(data).decode()
 
 
-# 2. In
-
-
-def move_in(
-    host: Host,
-    source: Path,
-    *,
-    handle: str | None = None,
-    passphrase: Passphrase | None = None,
-    recovery_code: str | None = None,
-    actor: Actor,
-) -> MovedIn:
-    """Take a pod in.
-
-    Args:
-        host: The host.
-        source: The file.
-        handle: The pod's here; the one it had where None.
-        passphrase: The citizen's; or
-        recovery_code: theirs.
-        actor: Who does it, for the log.
+def from_text(text: Any) -> bytes:
+    """The other way.
 
     Raises:
-        PodFileInvalid: the file is not whole, was changed, or comes from another version; nothing was made.
-        WrongPassphrase, WrongRecoveryCode, RecoveryCodeMistyped, SignInBusy: about the way in; nothing was made.
-        VaultExists: the pod is here, or was; nothing was made.
-        HandleMalformed, HandleTaken: about the handle; nothing was made.
-        StorageFull: there was no room; nothing was kept.
+        PodFileInvalid: they are not so written.
     """
-    with source.open("rb") as file:
-        header = _header(file)
-        pod_id, slots = PodId(header.pod), header.slots
-        root_key = open_root(pod_id, slots, passphrase=passphrase, recovery_code=recovery_code)
-        begins = file.tell()
-        try:
-            # Read once to its end before anything is made: what is cut short or changed leaves nothing behind.
-            wanted = _Wanted()
-            for kind, value in Records(read_moved(pod_id, root_key, header.secret, file)):
-                wanted.look(kind, value)
-            wanted.check()
-        except (Tampered, msgspec.MsgspecError) as error:
-            raise PodFileInvalid("the file was changed, or cut short") from error
-        about = wanted.about
-        try:
-            parsed = parse_handle(handle or str(about["handle"]))
-        except ValueError as error:
-            raise HandleMalformed(str(error)) from error
-        with host.storage.read() as tx:
-            _check_handle(tx, parsed, about)
-            if tx.one("SELECT 1 FROM pod WHERE pod_id = ?", (pod_id,)):
-                raise PodFileInvalid("this pod is on this host already")
-        _clear(host, pod_id)  # what a crash left of an earlier try
-        custodian = about["state"] == "open"
-        try:
-            vault = receive_vault(
-                host.host_key, host.key_store, pod_id, root_key, MovingVault(slots, wanted.secrets), custodian=custodian
-            )
-        except Tampered as error:
-            raise PodFileInvalid("the keys in the file are not those of its pod") from error
-        file.seek(begins)
-        arriving = _Arriving(host, pod_id, parsed, about)
-        try:
-            arriving.take(Records(read_moved(pod_id, root_key, header.secret, file)))
-            with host.storage.read() as tx:
-                verify_stored(tx, pod_id)
-        except BaseException as error:
-            _clear(host, pod_id)
-            if _says_the_file_is_wrong(error):
-                raise PodFileInvalid("the file holds what no pod has") from error
-            raise
-    return _settle(host, pod_id, vault, about, actor=actor)
-
-
-def _check_handle(tx: Transaction, handle: Handle, about: dict[str, Any]) -> None:
-    """Check that the pod may have the handle: a free one, or the one that it left for the host it now comes from."""
-    row = tx.one("SELECT moved_to FROM retired_handle WHERE handle = ?", (handle,))
-    if row is None or row[0] != f"{about['base_url']}/{about['handle']}/":
-        check_free(tx, handle)
-
-
-def _clear(host: Host, pod_id: PodId) -> None:
-    """Nothing of a pod that did not arrive stays; the keys go first."""
-    host.key_store.destroy_vault(pod_id)
-    with host.storage.write() as tx:
-        for table in tables_of_pods():
-            tx.send(f"DELETE FROM {table} WHERE pod_id = ?", (pod_id,))
-    host.binaries.remove_pod(pod_id)
-
-
-def _says_the_file_is_wrong(error: BaseException) -> bool:
-    """Whether what went wrong is what the file holds; both engines call a row that is there already by one name."""
-    if isinstance(error, PodFileInvalid):
-        return False
-    doubled = any(each.__name__ == "IntegrityError" for each in type(error).__mro__)
-    return doubled or isinstance(error, KeyError | TypeError | ValueError | LogBroken | StorageDamaged)
-
-
-class _Header(msgspec.Struct, frozen=True):
-    """What stands open at the file's beginning: enough for the citizen's passphrase to open the rest."""
-
-    pod: int
-    secret: bytes
-    slots: list[Slot]
-
-
-def _header(file: IO[bytes]) -> _Header:
-    magic, length = file.read(4), int.from_bytes(file.read(4), "big")
-    if magic != _MAGIC or not 0 < length <= _LARGEST_HEADER_BYTES:
-        raise PodFileInvalid("the file is no pod that moves")
-    try:
-        members = json.loads(file.read(length))
-        if members["format"] != FORMAT:
-            raise PodFileInvalid(f"the file is not of the form {FORMAT}")
-        if members["schema"] != SCHEMA_VERSION:
-            raise PodFileInvalid(
-                f"the file comes from schema {members['schema']}, and this host has {SCHEMA_VERSION}: bring both hosts to "
-                "the same version first"
-            )
-        slots = [
-            Slot(kind, parameters, _bytes(salt), _bytes(sealed)) for kind, parameters, salt, sealed in members["slots"]
-        ]
-        pod_id = int(members["pod"])
-        if not 0 <= pod_id < 1 << 63 or any(slot.kind not in {"passphrase", "recovery"} for slot in slots):
-            raise PodFileInvalid("the file's beginning does not have its form")
-        return _Header(pod_id, _bytes(members["secret"]), slots)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        if isinstance(error, PodFileInvalid):
-            raise
-        raise PodFileInvalid("the file's beginning does not have its form") from error
-
-
-def _bytes(text: Any) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, TypeError) as error:
         raise PodFileInvalid("the file's beginning does not have its form") from error
-
-
-class _Wanted:
-    """What is learnt of a file by reading it to its end."""
-
-    def __init__(self) -> None:
-        self.about: dict[str, Any] = {}
-        self.secrets: list[MovingSecret] = []
-        self._documents = 0
-        self._in_file = False
-        self._ended: int | None = None
-
-    def look(self, kind: str, value: Any) -> None:
-        if self._ended is not None:
-            raise PodFileInvalid("the file goes on after its end")
-        if kind == "piece" and not self._in_file:
-            raise PodFileInvalid("the file holds a piece of no document")
-        self._in_file = kind in {"file", "piece"}
-        if kind == "pod":
-            self.about = value
-        elif kind == "secret":
-            self.secrets.append(MovingSecret(Scope(value[0], value[1], value[2]), value[3]))
-        elif kind == "row":
-            table, columns, row = value
-            if table not in CARRIED or columns != [column.name for column in columns_of(table)]:
-                raise PodFileInvalid("the file holds a row that no pod has")
-            if len(row) != len(columns) or not all(
-                column.takes(value) for column, value in zip(columns_of(table), row, strict=True)
-            ):
-                raise PodFileInvalid("the file holds a row that no pod has")
-            self._documents += table == "document"
-        elif kind == "end":
-            self._ended = value
-        elif kind not in {"grant", "receipt", "file", "piece"}:
-            raise PodFileInvalid("the file holds what no pod has")
-
-    def check(self) -> None:
-        members = {
-            "base_url",
-            "handle",
-            "created",
-            "state",
-            "area",
-            "log_public_key",
-            "epochs",
-            "log",
-            "feed",
-            "partners",
-        }
-        if self._ended != self._documents or members - set(self.about):
-            raise PodFileInvalid("the file was cut short")
-
-
-class _Arriving:
-    """A pod's rows and files while they come in. Its row in `pod` comes last: before it nobody finds any of the rest."""
-
-    def __init__(self, host: Host, pod_id: PodId, handle: Handle, about: dict[str, Any]) -> None:
-        self._host = host
-        self._pod_id = pod_id
-        self._handle = handle
-        self._about = about
-        self._rows: list[tuple[str, list[Any]]] = []
-        self._last: list[tuple[str, list[Any]]] = []
-        self._grants: list[Grant] = []
-        self._partners = [each for each in partners.list_partners(host) if each.active]
-        self._draft: Draft | None = None
-
-    def take(self, records: Iterable[tuple[str, Any]]) -> None:
-        try:
-            for kind, value in records:
-                if kind != "piece":
-                    self._end_file()
-                if kind == "row":
-                    # With its feed a pod is there for the agent.
-                    rows = self._last if value[0] == "feed" else self._rows
-                    rows.append((value[0], self._checked(*value)))
-                elif kind == "grant":
-                    self._grants.append(self._grant(value))
-                elif kind == "receipt":
-                    with self._host.storage.write() as tx:
-                        consent_receipts.bring_in(self._host, tx, self._pod_id, value)
-                elif kind == "file":
-                    self._flush()
-                    self._draft = self._host.binaries.create(self._pod_id, bytes(value))
-                elif kind == "piece":
-                    assert self._draft is not None, "read before: no piece without its file"
-                    self._draft.write(value)
-                if len(self._rows) >= _ROWS_AT_ONCE:
-                    self._flush()
-            self._end_file()
-            self._flush()
-            self._put_pod()
-        finally:
-            if self._draft is not None:
-                self._draft.discard()
-
-    def _checked(self, table: str, columns: list[str], row: list[Any]) -> list[Any]:
-        """The row as it is put here: of this pod alone, and as this host decides where a host does."""
-        if row[columns.index("pod_id")] != self._pod_id:
-            raise PodFileInvalid("the file holds a row of another pod")
-        for column, value in _OF_THE_HOST.get(table, {}).items():
-            row[columns.index(column)] = value
-        return row
-
-    def _flush(self) -> None:
-        if not self._rows:
-            return
-        with self._host.storage.write() as tx:
-            _insert(tx, self._rows)
-        self._rows.clear()
-
-    def _end_file(self) -> None:
-        if self._draft is not None:
-            self._draft.sync()
-            self._draft.close()
-            self._draft = None
-
-    def _grant(self, members: dict[str, Any]) -> Grant:
-        terms = grant_rows.terms_from_json(members["terms"])
-        client = self._known_here(terms.client_id)
-        return Grant(
-            id=str(members["id"]),
-            pod_id=self._pod_id,
-            terms=replace(terms, client_id=client) if client else terms,
-            state=GrantState(members["state"]),
-            state_version=int(members["state_version"]),
-            epoch=int(members["epoch"]),
-            given_at=moment(members["given_at"]),
-            changed_at=moment(members["changed_at"]),
-        )
-
-    def _known_here(self, client_id: str) -> str | None:
-        """The partner's id here: the one that signs with one of the same keys."""
-        there: list[str] = next(
-            (each["keys"] for each in self._about["partners"] if each["client_id"] == client_id), []
-        )
-        return next((each.client_id for each in self._partners if set(there) & set(_key_names(each))), None)
-
-    def _put_pod(self) -> None:
-        about = self._about
-        figures_epoch, own_epoch, own_oldest = about["epochs"]
-        with self._host.storage.write() as tx:
-            _check_handle(tx, self._handle, about)
-            tx.send("DELETE FROM retired_handle WHERE handle = ?", (self._handle,))
-            _insert(tx, self._last)
-            for grant in self._grants:
-                grant_rows.insert_grant(tx, self._host.host_key, grant)
-            tx.send(
-                f"INSERT INTO pod ({POD_COLUMNS}, figures_epoch, own_epoch, own_oldest_epoch) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    self._pod_id, self._handle, about["created"], about["state"], str(about["area"])[:20], 0,
-                    about["log_public_key"], figures_epoch, own_epoch, own_oldest,
-                ),
-            )  # fmt: skip
-
-
-def _insert(tx: Transaction, rows: list[tuple[str, list[Any]]]) -> None:
-    for table, row in rows:
-        marks = ", ".join("?" * len(row))
-        names = ", ".join(column.name for column in columns_of(table))
-        tx.send(f"INSERT INTO {table} ({names}) VALUES ({marks})", row)
-
-
-def _settle(host: Host, pod_id: PodId, vault: Vault, about: dict[str, Any], *, actor: Actor) -> MovedIn:
-    """What the pod's new address changes: the issuer in the profile, the consents; and the log tells where it came from."""
-    with host.storage.read() as tx:
-        pod = find_pod(tx, pod_id)
-    opened = OpenPod(pod, enforcement.require_owner(vault, assisted=True), vault)
-    log = about["log"]
-    with host.storage.write() as tx:
-        detail: dict[str, str | int] = {
-            "from": str(log["origin"])[:200],
-            "size": log["size"],
-            "root": log["root"].hex(),
-        }
-        ledger.append(tx, pod_id, LogEvent(at=host.clock.now(), actor=actor, action="move-in", detail=detail))
-        _name_issuer(host, tx, opened, str(about["base_url"]))
-    paused, withdrawn = [], []
-    with host.storage.read() as tx:
-        held = grant_rows.grants_in_pod(tx, host.host_key, pod_id)
-    known = {each.client_id for each in partners.list_partners(host) if each.active}
-    for grant in held:
-        stands = grant.state_at(host.clock.now()) in {GrantState.ACTIVE, GrantState.PAUSED}
-        if not stands or grant.terms.client_id == SELF.client_id:
-            continue
-        if grant.terms.client_id in known:
-            grants.pause(host, pod_id, grant.id, actor=actor)
-            paused.append(grant.id)
-        else:
-            grants.withdraw(host, pod_id, grant.id, actor=actor)
-            withdrawn.append(grant.id)
-    consent_receipts.file_if_open(host, pod_id, vault)
-    with host.storage.read() as tx:
-        tree = ledger.load_tree(tx, pod_id)
-        arrival = {
-            "format": ARRIVAL_FORMAT,
-            "root": pod.root(host.base_url),
-            "webid": pod.webid(host.base_url),
-            "left": {"origin": log["origin"], "size": log["size"], "root": _text(log["root"]), "feed": about["feed"]},
-            "checkpoint": ledger.checkpoint(tx, host, pod_id),
-            "key": ledger.log_verifier_key(host, tree).encoded(),
-            "consistency": [_text(each) for each in ledger.prove_consistency(tx, pod_id, log["size"])],
-        }
-        listed = len(documents.document_paths(tx, opened))
-    host.signal.notify([pod_id])
-    return MovedIn(
-        webid=pod.webid(host.base_url),
-        state=pod.state,
-        documents=listed,
-        log_entries=tree.frontier.size,
-        paused=tuple(paused),
-        withdrawn=tuple(withdrawn),
-        arrival=arrival,
-    )
-
-
-def _name_issuer(host: Host, tx: Transaction, opened: OpenPod, old_issuer: str) -> None:
-    """The profile names the issuer whose tokens speak for the citizen: from now on this host."""
-    card = documents.get(tx, opened, CARD_PATH)
-    if card is None:
-        return
-    root = opened.pod.root(host.base_url)
-    owner = NamedNode(root + CARD_PATH + WEBID_FRAGMENT)
-    old = Triple(owner, _ISSUER, NamedNode(old_issuer))
-    new = Triple(owner, _ISSUER, NamedNode(host.base_url))
-    graph = stored.read(card.content, root)
-    if old in graph.triples:
-        graph = replace(graph, triples=tuple(new if triple == old else triple for triple in graph.triples))
-        documents.put(
-            tx, opened, CARD_PATH, card.media_type, stored.write(graph, root), public=card.public, at=card.modified
-        )
 
 
 # 3. Away
@@ -707,9 +314,9 @@ def move_away(host: Host, pod: Pod, arrival: Mapping[str, Any], *, actor: Actor)
     there = _address(arrival, host)
     try:
         left = arrival["left"]
-        size, root, feed = int(left["size"]), _bytes(left["root"]), int(left["feed"])
+        size, root, feed = int(left["size"]), from_text(left["root"]), int(left["feed"])
         state = verify_checkpoint(str(arrival["checkpoint"]), [VerifierKey.decode(str(arrival["key"]))])
-        proof = [_bytes(each) for each in arrival["consistency"]]
+        proof = [from_text(each) for each in arrival["consistency"]]
         verify_consistency(size, root, state.size, state.root, proof)
     except (KeyError, TypeError, ValueError, LogBroken) as error:
         raise ArrivalRefused("the statement of arrival does not hold together") from error

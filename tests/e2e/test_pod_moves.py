@@ -7,6 +7,8 @@ import io
 import json
 import random
 from dataclasses import replace
+from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 import rdflib
@@ -19,6 +21,7 @@ from whole_house import whole_app
 
 from consent.grant import GrantState
 from pod_server import activities, binaries, documents, grants, household, integrity, partners, removal
+from pod_server.consent_receipts import find_notice, keep_notice
 from pod_server.errors import HandleTaken, PermitExceeded, PodMoved
 from pod_server.identifiers import Actor
 from pod_server.log import ledger
@@ -30,9 +33,11 @@ from pod_server.pods import OpenPod, create_pod, find_pod, list_pods, lock_pod
 from pod_server.representation import stored, turtle
 from pod_server.signing_keys import historical_jwks
 from pod_server.storage.schema_version import tables_of_pods
-from pod_server.transfer import move
+from pod_server.transfer import arrival, move
+from pod_server.transfer.arrival import move_in
 from pod_server.transfer.errors import ArrivalRefused, PodFileInvalid
-from pod_server.transfer.move import move_away, move_in, move_out
+from pod_server.transfer.move import move_away, move_out
+from pod_server.upkeep import tend
 from pod_server.vault.errors import PodLocked, WrongPassphrase, WrongRecoveryCode
 from pod_server.vault.key_derivation import Passphrase
 from pod_server.vault.vault import unlock_with_custodian, unlock_with_passphrase
@@ -377,7 +382,73 @@ def rewritten(content, **members):
     return content[:4] + len(header).to_bytes(4, "big") + header + content[end:]
 
 
-def test_a_move_that_fails_half_way_leaves_nothing_and_can_be_done_again(city, kari, there, tmp_path, monkeypatch):
+def left_of(host, pod_id):
+    with host.storage.read() as tx:
+        return {table for table in tables_of_pods() if tx.one(f"SELECT 1 FROM {table} WHERE pod_id = ?", (pod_id,))}
+
+
+def test_a_pod_is_here_with_its_consents_at_rest_or_not_at_all(city, kari, there, tmp_path, monkeypatch):
+    opened, given, _ = kari
+    known_there(there, given, "Strømmen AS")
+    file = tmp_path / "kari.move"
+    move_out(city.host, opened, file)
+    with monkeypatch.context() as patch:
+        # The last step before the commit fails, and nothing clears up.
+        patch.setattr(arrival.grants, "settle_arrival", Mock(side_effect=KeyboardInterrupt))
+        patch.setattr(arrival, "_clear", lambda *_: None)
+        with pytest.raises(KeyboardInterrupt):
+            move_in(there, file, passphrase=Passphrase(PHRASE), actor=MOVER)
+    assert list_pods(there) == []
+    with there.storage.read() as tx:
+        assert tx.one("SELECT 1 FROM consent WHERE pod_id = ?", (opened.pod_id,)) is None
+    with monkeypatch.context() as patch:
+        # Killed after the commit: nobody got the statement.
+        patch.setattr(arrival, "_arrived", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            move_in(there, file, passphrase=Passphrase(PHRASE), actor=MOVER)
+    again = move_in(there, file, passphrase=Passphrase(PHRASE), actor=MOVER)
+    assert again.paused == (given["Strømmen AS"].grant,)
+    assert again.withdrawn == (given["Butikken AS"].grant,)
+    move_away(city.host, opened.pod, again.arrival, actor=MOVER)
+    assert list_pods(city.host) == []
+
+
+def test_two_who_bring_in_the_same_pod_at_once_make_one(city, kari, there, tmp_path, monkeypatch):
+    opened, _, _ = kari
+    file = tmp_path / "kari.move"
+    move_out(city.host, opened, file)
+    verify, ran = arrival.verify_stored, []
+
+    def meanwhile(tx, pod_id):
+        if not ran:
+            ran.append(1)
+            there.clock.advance(timedelta(seconds=1))
+            move_in(there, file, passphrase=Passphrase(PHRASE), actor=MOVER)
+        return verify(tx, pod_id)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(arrival, "verify_stored", meanwhile)
+        with pytest.raises(PodFileInvalid, match="another command"):
+            move_in(there, file, passphrase=Passphrase(PHRASE), actor=MOVER)
+    # Who came first leaves what the other made alone.
+    assert len(list(activities.read_activities(there, opened_pod(there)))) == 60
+
+
+def test_the_texts_that_were_answered_come_along(city, kari, there, tmp_path):
+    opened, given, _ = kari
+    text = "Strømmen AS ber om målingene dine, for regnskapet ditt."
+    shown = ("1 nb", keep_notice(city.host, "1 nb", text))
+    until = city.clock.now() + timedelta(days=200)
+    grants.renew(city.host, opened.pod_id, given["Strømmen AS"].grant, actor=MOVER, expires_at=until, notice=shown)
+    file = tmp_path / "kari.move"
+    move_out(city.host, opened, file)
+    move_in(there, file, passphrase=Passphrase(PHRASE), actor=MOVER)
+    assert find_notice(there, shown[1]) == text
+
+
+def test_a_move_that_fails_half_way_leaves_nothing_and_can_be_done_again(
+    city, kari, there, tmp_path, monkeypatch, clock
+):
     from pod_server.storage.errors import StorageFull
 
     opened, _, _ = kari
@@ -388,22 +459,25 @@ def test_a_move_that_fails_half_way_leaves_nothing_and_can_be_done_again(city, k
         raise StorageFull
 
     with monkeypatch.context() as patch:
-        patch.setattr(move.grant_rows, "insert_grant", full)
+        patch.setattr(arrival.grant_rows, "insert_grant", full)
         # A process that is killed clears nothing up: the next try does.
-        patch.setattr(move, "_clear", lambda *_: None)
+        patch.setattr(arrival, "_clear", lambda *_: None)
         with pytest.raises(StorageFull):
             move_in(there, file, passphrase=Passphrase(PHRASE), actor=MOVER)
         assert there.key_store.pods_with_keys() == {opened.pod_id}
+    # Nor does the host while the arrival might go on; a day later it does.
+    tend(there)
+    assert there.key_store.pods_with_keys() == {opened.pod_id}
+    clock.advance(timedelta(days=1, seconds=1))
+    tend(there)
+    assert there.key_store.pods_with_keys() == frozenset()
+    assert left_of(there, opened.pod_id) == set()
     with monkeypatch.context() as patch:
-        patch.setattr(move.grant_rows, "insert_grant", full)
+        patch.setattr(arrival.grant_rows, "insert_grant", full)
         with pytest.raises(StorageFull):
             move_in(there, file, passphrase=Passphrase(PHRASE), actor=MOVER)
     assert list_pods(there) == []
-    with there.storage.read() as tx:
-        left = {
-            table for table in tables_of_pods() if tx.one(f"SELECT 1 FROM {table} WHERE pod_id = ?", (opened.pod_id,))
-        }
-    assert left == set()
+    assert left_of(there, opened.pod_id) == set()
     assert there.binaries.names(opened.pod_id) == {}
     assert move_in(there, file, passphrase=Passphrase(PHRASE), actor=MOVER).documents > 3
 

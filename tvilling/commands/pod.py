@@ -321,7 +321,7 @@ def move_in(
     arrival: Path,
 ) -> None:
     """Take a pod in from another host. Writes the statement of its arrival, for `pod move-away` there."""
-    from pod_server.transfer import move  # noqa: PLC0415
+    from pod_server.transfer.arrival import move_in as bring_in  # noqa: PLC0415
     from pod_server.vault.key_derivation import Passphrase  # noqa: PLC0415
 
     passphrase, code = read_secret(passphrase_file), read_secret(recovery_code_file)
@@ -330,7 +330,7 @@ def move_in(
     if arrival.exists():
         raise SettingsError(f"{arrival} is there already; name another file for the statement")
     with frame.host() as host:
-        moved = move.move_in(
+        moved = bring_in(
             host,
             file,
             handle=handle,

@@ -20,6 +20,12 @@ CREATE TABLE retired_handle (
     moved_to TEXT NOT NULL DEFAULT ''     -- the root of the pod where it lives now, on another host; or ''
 );
 
+-- Pods that are being brought in from another host and are not here yet (transfer/arrival.py).
+CREATE TABLE IF NOT EXISTS arriving_pod (
+    pod_id BIGINT NOT NULL PRIMARY KEY,
+    begun BIGINT NOT NULL                 -- microseconds since 1970, real time
+);
+
 -- Who lives here: one sealed value a pod (name, language, household size, area, dwelling).
 CREATE TABLE household (
     pod_id BIGINT NOT NULL PRIMARY KEY,

@@ -17,7 +17,7 @@ from pod_server import removal
 from pod_server.identifiers import Actor
 from pod_server.pods import find_pod, list_pods
 from pod_server.signing_keys import historical_jwks
-from pod_server.transfer.move import move_in
+from pod_server.transfer.arrival import move_in
 from pod_server.vault.key_derivation import Passphrase
 
 WORDS = "fire ord om katten"
