@@ -27,7 +27,7 @@ import psutil
 from machine import describe, percentile, pss_megabytes
 
 from tvilling.city.solid_script import SolidScript
-from tvilling.demo import free_port
+from tvilling.ports import free_port
 
 PIECE = 1 << 20
 MEDIA = "application/octet-stream"

@@ -22,7 +22,7 @@ import psutil
 from machine import describe, percentile, pss_megabytes
 
 from tvilling.data_folder import migrate_data_folder
-from tvilling.demo import free_port
+from tvilling.ports import free_port
 from tvilling.serve import Processes
 from tvilling.settings import Listen, Settings
 

@@ -33,7 +33,7 @@ from pod_server.opening import OpenPod
 from pod_server.pods import create_pod
 from tvilling.app import create_host
 from tvilling.data_folder import migrate_data_folder
-from tvilling.demo import free_port
+from tvilling.ports import free_port
 from tvilling.serve import Processes
 from tvilling.settings import Listen, Settings
 

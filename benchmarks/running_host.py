@@ -20,7 +20,8 @@ from machine import describe, percentile, pss_megabytes
 
 from tvilling.city.simulators.oauth_client import OAuthClient, load_key
 from tvilling.city.visitor import Visitor
-from tvilling.demo import City, free_port, running_city
+from tvilling.demo import City, running_city
+from tvilling.ports import free_port
 from tvilling.settings import Listen
 
 

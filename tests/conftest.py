@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import zlib
 from pathlib import Path
 
 import hosts
+import hypothesis
 import pytest
 from hosts import NOON, City, make_host
 from postgresql_server import Databases, PostgresqlServer
@@ -16,6 +19,18 @@ from pod_server.storage.sqlite import SqliteTransaction
 
 SHARED_SAMPLES = Path(__file__).parents[2] / "shared" / "data" / "samples"
 
+
+# No deadlines: how long an example takes says how busy the machine is. Where a change is judged, it is judged by the
+# same examples each time; whoever runs the tests at home tries new ones.
+hypothesis.settings.register_profile(
+    "house",
+    deadline=None,
+    print_blob=True,
+    derandomize=bool(os.environ.get("CI")),
+    database=None if os.environ.get("CI") else hypothesis.settings.default.database,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("house")
 
 ENGINES = ("sqlite", "postgresql")
 
@@ -73,6 +88,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     name = metafunc.definition.path.relative_to(Path(__file__).parent).as_posix()
     if metafunc.config.getoption("--engine") == "sqlite" and name.startswith(ON_BOTH_ENGINES):
         metafunc.parametrize("engine", ENGINES, indirect=True)
+
+
+_LONGEST_NAME = 80
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """A short name for a long parameter: names travel between processes with each report, and some bodies are megabytes."""
+    if not isinstance(val, str | bytes) or len(val) <= _LONGEST_NAME:
+        return None  # pytest's own names are good
+    content = val.encode("utf-8", "surrogatepass") if isinstance(val, str) else val
+    start = content[:20].decode("ascii", "replace").encode("unicode_escape").decode()
+    return f"{start}... {len(val)} long, {zlib.crc32(content):08x}"
 
 
 @pytest.fixture(scope="session", autouse=True)

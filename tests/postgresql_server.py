@@ -16,7 +16,11 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
+
+import psutil
+from ending import family_of, kill_and_wait
 
 ROLE = "tvilling"
 _UNPRIVILEGED = "nobody"
@@ -28,6 +32,10 @@ _SETTINGS = (
     "deadlock_timeout=200ms",
     "log_min_messages=fatal",
 )
+
+
+_IMPATIENT: dict[str, Any] = {"connect_timeout": 10, "options": "-c statement_timeout=30s -c lock_timeout=10s"}
+"""Whoever still holds a lock when a test is over makes that test fail, and no more than that."""
 
 
 def programs() -> Path:
@@ -89,7 +97,7 @@ class PostgresqlServer:
         )
         self.wait_until_ready()
 
-    def wait_until_ready(self, timeout_seconds: float = 30.0) -> None:
+    def wait_until_ready(self, timeout_seconds: float = 60.0) -> None:
         """Wait until the server takes connections."""
         import psycopg
 
@@ -109,20 +117,14 @@ class PostgresqlServer:
         """Run one statement of the server's owner, outside any transaction."""
         import psycopg
 
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+        with psycopg.connect(self.url("postgres"), autocommit=True, **_IMPATIENT) as connection:
             connection.execute(statement)
 
     def kill(self) -> None:
         """End it as a power cut would: every process at once, nothing tidied up."""
-        import psutil
-
         assert self.process is not None
-        main = psutil.Process(self.process.pid)
-        family = [main, *main.children(recursive=True)]
-        for process in family:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        self.process.wait()
+        family = family_of(self.process.pid)
+        kill_and_wait(self.process, family)
         psutil.wait_procs(family, timeout=10)
 
     def halt(self) -> None:
@@ -135,7 +137,9 @@ class PostgresqlServer:
         """Stop the server and remove its folder."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGQUIT)  # at once: nobody needs what lies there
-            self.process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(15)
+            self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _may_run(self) -> bool:
@@ -202,7 +206,7 @@ class Databases:
             self.server.execute(
                 f"SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity WHERE datname = '{name}'"
             )
-            with psycopg.connect(self.server.url(name), autocommit=True) as connection:
+            with psycopg.connect(self.server.url(name), autocommit=True, **_IMPATIENT) as connection:
                 connection.execute(_EMPTY_EVERY_TABLE)
             self._free.append(name)
         self._of_folder.clear()

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import secrets
-import socket
 import subprocess
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass
@@ -17,8 +16,10 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 import pytest
+from ending import kill_and_wait
 from joserfc import jwt
 from joserfc.jwk import ECKey
+from ports import free_port
 
 from tvilling.city.visitor import Visitor, read_forms
 
@@ -28,13 +29,6 @@ if TYPE_CHECKING:
     from pod_server.host import Host
 
 PASSPHRASE = "en lang setning om høst"
-
-
-def free_port() -> int:
-    """A port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def no_clients(why: str) -> NoReturn:
@@ -72,8 +66,7 @@ class Program:
         self._process.stdin.flush()
 
     def end(self) -> None:
-        self._process.kill()
-        self._process.communicate()
+        kill_and_wait(self._process)
 
 
 class Browser(Visitor):

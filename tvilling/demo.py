@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -30,6 +29,7 @@ from tvilling.city.visitor import Visitor
 from tvilling.data_folder import migrate_data_folder
 from tvilling.errors import JourneyError, ProcessError, SettingsError
 from tvilling.partners_of_the_city import PARTNERS, own_key
+from tvilling.ports import free_port
 from tvilling.serve import Processes, stop_on_signals
 from tvilling.settings import DemoRun, Listen, ScaledTime, Settings
 
@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 STATE_FILE = "demo.json"
 HISTORY = timedelta(days=3 * 366)
 """How far back the partners may deliver: waste is compared with the year before, month by whole month."""
+
+_SIMULATORS_START_WITHIN_SECONDS = 60
+"""A second or two, but on a small machine the host's three processes start beside them."""
 
 RESEARCH_PURPOSE = "research-statistics"
 ENROLMENT = Actor("operator-assisted")
@@ -81,14 +84,6 @@ class DemoState:
         with os.fdopen(descriptor, "w") as file:
             json.dump(asdict(self), file)
         fresh.replace(folder / STATE_FILE)
-
-
-def free_port() -> int:
-    """A TCP port of loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def demo_settings(data: Path, listen: Listen, live_listen: Listen, speed: float, state: DemoState) -> Settings:
@@ -325,7 +320,7 @@ def start_simulators(city: City) -> None:
         stdout=subprocess.DEVNULL,
     )
     assert city.settings.demo is not None
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + _SIMULATORS_START_WITHIN_SECONDS
     while time.monotonic() < deadline:
         if city.simulators.poll() is not None:
             raise ProcessError(f"the simulators ended at once (code {city.simulators.returncode})")
@@ -335,7 +330,7 @@ def start_simulators(city: City) -> None:
         except httpx.HTTPError:
             pass
         time.sleep(0.05)
-    raise ProcessError("the simulators did not answer within 20 seconds")
+    raise ProcessError(f"the simulators did not answer within {_SIMULATORS_START_WITHIN_SECONDS} seconds")
 
 
 def ask_and_consent(city: City, handle: str, visitor: Visitor) -> None:

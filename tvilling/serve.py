@@ -96,14 +96,15 @@ class Processes:
                 raise ProcessError(f"the {role} process ended {self.restarts[role]} times (code {process.returncode})")
             self.running[role] = start_process(["tvilling.roles", role], self.settings)
 
-    def wait_until_ready(self, timeout_seconds: float = 30.0) -> None:
-        """Wait until web and live answer.
+    def wait_until_ready(self, timeout_seconds: float = 60.0) -> None:
+        """Wait until web and live answer, those of them that were started.
 
         Raises:
             ProcessError: they did not in time, or a process ended first.
         """
         deadline = time.monotonic() + timeout_seconds
-        for url in (f"{self.settings.listen.origin}/readyz", f"{self.settings.live_listen.origin}/healthz"):
+        doors = {"web": f"{self.settings.listen.origin}/readyz", "live": f"{self.settings.live_listen.origin}/healthz"}
+        for url in (url for role, url in doors.items() if role in self.running):
             while True:
                 for role, process in self.running.items():
                     if process.poll() is not None:

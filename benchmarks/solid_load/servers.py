@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,16 +16,12 @@ from pathlib import Path
 import psutil
 from machine import pss_megabytes
 
+from tvilling.ports import free_port
+
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tvilling-benchmarks"
 COMMUNITY_SERVER = "@solid/community-server@7"
 PROJECT = Path(__file__).parents[2]
 _TVILLING = [sys.executable, "-m", "tvilling"]
-
-
-def free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return held.getsockname()[1]
 
 
 @dataclass

@@ -11,6 +11,7 @@ import time
 
 import httpx
 import pytest
+from ports import free_port
 
 from pod_server import documents
 from pod_server.authorization.enforcement import require_owner
@@ -18,7 +19,6 @@ from pod_server.opening import OpenPod
 from pod_server.pods import create_pod
 from tvilling.app import create_host
 from tvilling.data_folder import migrate_data_folder
-from tvilling.demo import free_port
 from tvilling.serve import Processes
 from tvilling.settings import Listen, Settings
 

@@ -10,10 +10,10 @@ import gevent.socket
 import httpx
 import pytest
 from gevent.pywsgi import WSGIServer
+from ports import free_port
 
 from tvilling import impatient
 from tvilling.data_folder import migrate_data_folder
-from tvilling.demo import free_port
 from tvilling.impatient import ImpatientHandler
 from tvilling.roles import raise_limit_of_open_files
 from tvilling.serve import Processes

@@ -5,14 +5,17 @@ Without Chromium these tests are skipped, and say so loudly; where TVILLING_REQU
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
+from ending import family_of, killed_after
+from ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
     from tvilling.demo import City
+
+CLOSED_WITHIN_SECONDS = 15.0
+"""It takes half a second; where Chromium does not answer, its driver waits for half a minute, or for ever."""
 
 FAILURES = Path(__file__).parent / "failures"
 FLAGS = [
@@ -49,23 +55,23 @@ def chromium_path() -> str:
     pytest.skip(message)
 
 
-def free_port() -> int:
-    """A port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Chromium, started once."""
+    """Chromium, started once; killed with its driver where it does not close."""
     path = chromium_path()
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import Error, sync_playwright
 
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
+    others = set(psutil.Process().children())
+    playwright = sync_playwright().start()
+    drivers = set(psutil.Process().children()) - others
+    assert drivers, "Playwright's driver is no child of this process, so it could not be ended"
+    browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+    yield browser
+    # Chromium's answer and the driver's end are waited for without any limit of Playwright's own.
+    with killed_after(CLOSED_WITHIN_SECONDS, lambda: [each for one in drivers for each in family_of(one.pid)]):
+        with contextlib.suppress(Error):
+            browser.close()
+        playwright.stop()
 
 
 @pytest.fixture(scope="session")

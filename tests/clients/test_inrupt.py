@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 import pytest
-from running_host import free_port
+from ports import free_port
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,12 @@ import pytest
 import rdflib
 from click.testing import CliRunner
 from deliveries import deliver, granted, owner_permit, readings
+from ending import family_of, kill, kill_and_wait
 from hosts import make_host
+from ports import free_port
 from pyoxigraph import RdfFormat
 from rdflib.compare import isomorphic
-from running_host import free_port, no_clients
+from running_host import no_clients
 
 from pod_server import binaries, documents
 from pod_server.clock import SystemClock
@@ -74,7 +76,7 @@ def css(node, tmp_path_factory, request):
             except httpx.HTTPError:
                 pass
             if process.poll() is not None or time.monotonic() > deadline:
-                process.kill()
+                kill(family_of(process.pid))
                 pytest.fail(process.stdout.read().decode()[-2000:])
             time.sleep(0.1)
         controls = httpx.get(f"{base}.account/").json()["controls"]
@@ -89,9 +91,7 @@ def css(node, tmp_path_factory, request):
         ).json()
         yield OtherServer(base, f"{base}kari/", webid, made["id"], made["secret"])
     finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+        kill_and_wait(process)
 
 
 @pytest.fixture

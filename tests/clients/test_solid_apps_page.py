@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from running_host import free_port
+from ports import free_port
 
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "solid-apps.md"

@@ -15,11 +15,11 @@ from types import SimpleNamespace
 import httpx
 import psutil
 import pytest
+from ports import free_port
 
 from pod_server import bodies, quota
 from pod_server.storage.sqlite import SqliteStorage
 from tvilling.city.solid_script import SolidScript
-from tvilling.demo import free_port
 
 pytestmark = pytest.mark.xdist_group("large documents")  # one host for all of them
 

@@ -12,8 +12,7 @@ from types import SimpleNamespace
 import httpx
 import psutil
 import pytest
-
-from tvilling.demo import free_port
+from ports import free_port
 
 WORDS, OTHER = "fire ord om katten", "fem andre ord om hunden"
 TOKEN = re.compile(r'name="csrf" value="([^"]+)"')

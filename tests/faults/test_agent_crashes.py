@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import threading
@@ -10,6 +9,7 @@ from datetime import timedelta
 from typing import get_args
 
 import pytest
+from ending import forked, outcome_of
 from twin_activities import MIDNIGHT, electricity, trip
 from twin_citizen import Citizen
 
@@ -61,10 +61,8 @@ def test_kill_nine_in_the_writing_transaction(kari, step) -> None:
         process_pod(kari.host, kari.pod_id, at_step=die)
 
     kari.host.storage.close()  # connections are not carried over a fork
-    process = multiprocessing.get_context("fork").Process(target=child)
-    process.start()
-    process.join(30)
-    assert process.exitcode == -signal.SIGKILL
+    with forked(child) as agent:
+        assert outcome_of(agent) == -signal.SIGKILL
     process_pod(kari.host, kari.pod_id)
     assert kari.figures()["months"]["2026-11"]["electricity"][3] == pytest.approx((48 + 10) / 2)
     assert len(kari.events()) == 1 + 5 + 1

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from binary_documents import content_of, opened, put_large, read_large
+from ending import forked, outcome_of
 from hosts import make_host
 
 from pod_server import binaries, documents, quota
@@ -42,18 +43,11 @@ def pod_id(folder, clock):
 def in_a_child(work) -> tuple[int, bytes]:
     """Run `work(tell)` in a forked child until it dies: the signal it died of, what it told."""
     listening, telling = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(listening)
-        try:
-            work(lambda text: os.write(telling, text))
-        finally:
-            os._exit(0)
-    os.close(telling)
-    with os.fdopen(listening, "rb") as pipe:
-        told = pipe.read()
-    status = os.waitpid(child, 0)[1]
-    return (os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0), told
+    with forked(lambda: work(lambda text: os.write(telling, text))) as child:
+        os.close(telling)
+        with os.fdopen(listening, "rb") as pipe:
+            told = pipe.read()
+        return max(0, -outcome_of(child)), told
 
 
 def use_of(host, pod_id) -> quota.Use:

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 from deliveries import deliver, granted, owner_permit, permit_again, readings
+from ending import forked, outcome_of
 from hosts import make_host
 
 from pod_server.activities import count_records, read_activities
@@ -81,20 +82,18 @@ def test_a_file_size_limit_counts_as_full(tmp_path, clock):
     pod = create_pod(host, "kari")
     partner = granted(host, pod.pod_id)
     listening, telling = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            fresh = make_host(folder, clock)
-            permit = permit_again(fresh, partner.partner, partner.grant)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))
-            os.write(telling, fill(fresh, permit).to_bytes(4, "big"))
-            os._exit(0)
-        except BaseException:  # noqa: BLE001 - a child must never come back
-            os._exit(1)
-    os.close(telling)
-    with os.fdopen(listening, "rb") as pipe:
-        acknowledged = int.from_bytes(pipe.read(), "big")
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+    def work() -> None:
+        fresh = make_host(folder, clock)
+        permit = permit_again(fresh, partner.partner, partner.grant)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))
+        os.write(telling, fill(fresh, permit).to_bytes(4, "big"))
+
+    with forked(work) as child:
+        os.close(telling)
+        with os.fdopen(listening, "rb") as pipe:
+            acknowledged = int.from_bytes(pipe.read(), "big")
+        assert outcome_of(child) == 0
     assert acknowledged > 0
     check(host, pod.pod_id, acknowledged)
     assert set(deliver(host, partner.permit, readings(0, acknowledged))) == {"duplicate"}

@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from ending import kill_and_wait
 from hosts import host_key_in, key_store_in
 
 from pod_server.vault.envelope import OWN, Scope
@@ -53,8 +54,7 @@ def test_after_kill_9_every_vault_is_whole_and_everything_told_holds(tmp_path, a
     time.sleep(after_seconds)
     os.kill(child.pid, signal.SIGKILL)
     told += child.stdout.read().splitlines()
-    child.wait()
-    child.stdout.close()
+    kill_and_wait(child)
     host_key, store = HostKey(bytes(32)), key_store_in(tmp_path)
     grant = Scope("grant", "g-1", 1)
     told = [tuple(line.split()) for line in told if line.count(" ") == 1 and line.split()[1]]
@@ -85,7 +85,11 @@ print(host_key.fingerprint)
         )
         for number in range(6)
     ]
-    answers = [child.communicate(timeout=60)[0] for child in children]
+    try:
+        answers = [child.communicate(timeout=60)[0] for child in children]
+    finally:
+        for child in children:
+            kill_and_wait(child)
     assert [child.returncode for child in children] == [0] * 6
     assert len(set(answers)) == 1
     store = key_store_in(tmp_path)

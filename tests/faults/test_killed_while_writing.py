@@ -14,6 +14,7 @@ from typing import get_args
 
 import pytest
 from deliveries import deliver, granted, owner_permit, permit_again, reading, readings
+from ending import forked, outcome_of
 from hosts import make_host
 
 from pod_server import feed
@@ -45,19 +46,12 @@ def setting(folder, clock):
 def in_a_child(work) -> tuple[int, list[int]]:
     """Run `work(tell)` in a forked child until it dies; (signal it died of, what it told)."""
     listening, telling = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(listening)
-        try:
-            work(lambda number: os.write(telling, number.to_bytes(4, "big")))
-        finally:
-            os._exit(0)
-    os.close(telling)
-    with os.fdopen(listening, "rb") as pipe:
-        told = pipe.read()
-    status = os.waitpid(child, 0)[1]
-    numbers = [int.from_bytes(told[start : start + 4], "big") for start in range(0, len(told), 4)]
-    return (os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0), numbers
+    with forked(lambda: work(lambda number: os.write(telling, number.to_bytes(4, "big")))) as child:
+        os.close(telling)
+        with os.fdopen(listening, "rb") as pipe:
+            told = pipe.read()
+        numbers = [int.from_bytes(told[start : start + 4], "big") for start in range(0, len(told), 4)]
+        return max(0, -outcome_of(child)), numbers
 
 
 def what_stands(host, pod_id) -> list[str]:
@@ -134,22 +128,21 @@ def test_death_at_any_moment_loses_nothing_acknowledged(folder, setting, clock, 
     """Not at a step but whenever the signal comes: inside SQLite's commit, its checkpoint, a file lock."""
     pod_id, partner = setting
     listening, telling = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(listening)
+
+    def work() -> None:
         host = make_host(folder, clock)
         permit = permit_again(host, partner.partner, partner.grant)
         for number in range(1_000_000):
             deliver(host, permit, [reading(number)])
             os.write(telling, number.to_bytes(4, "big"))
-        os._exit(0)
-    os.close(telling)
-    with os.fdopen(listening, "rb") as pipe:
-        pipe.read(4)  # it has begun
-        time.sleep(0.05 + random.Random(seed).random() * 0.3)
-        os.kill(child, signal.SIGKILL)
-        acknowledged = 1 + len(pipe.read()) // 4
-    os.waitpid(child, 0)
+
+    with forked(work) as child:
+        os.close(telling)
+        with os.fdopen(listening, "rb") as pipe:
+            pipe.read(4)  # it has begun
+            time.sleep(0.05 + random.Random(seed).random() * 0.3)
+            os.kill(child, signal.SIGKILL)
+            acknowledged = 1 + len(pipe.read()) // 4
 
     host = make_host(folder, clock)
     stored = what_stands(host, pod_id)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import threading
 import time
 from datetime import timedelta
 
 import pytest
 from deliveries import CITIZEN, deliver, granted, owner_permit, permit_again, reading, readings
+from ending import forked
 from hosts import make_host
 
 from partner_bridge.merging import merge_waiting
@@ -78,18 +78,15 @@ def test_kill_nine_while_merging_and_sealing_anew_loses_nothing(tmp_path, clock,
     host.storage.close()
     host.key_store.close()
     draw = random.Random(seed)
+
+    def merge_and_seal_anew() -> None:
+        mine = make_host(tmp_path / "data", clock)
+        merge_waiting(mine, kari.vault(mine))
+        resealing.reseal(mine, kari.vault(mine), rest=lambda _: time.sleep(0.002))
+
     for _ in range(4):
-        child = os.fork()
-        if child == 0:
-            try:
-                mine = make_host(tmp_path / "data", clock)
-                merge_waiting(mine, kari.vault(mine))
-                resealing.reseal(mine, kari.vault(mine), rest=lambda _: time.sleep(0.002))
-            finally:
-                os._exit(0)
-        time.sleep(draw.uniform(0.03, 0.25))
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        with forked(merge_and_seal_anew):
+            time.sleep(draw.uniform(0.03, 0.25))
     again = make_host(tmp_path / "data", clock)
     merge_waiting(again, kari.vault(again))
     assert resealing.reseal(again, kari.vault(again), rest=never_rest)

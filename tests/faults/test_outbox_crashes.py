@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import signal
 from collections import Counter
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from deliveries import CITIZEN, granted
+from ending import forked, outcome_of
 from joserfc.jwk import ECKey
 
 import partner_bridge.outbox as sending
@@ -56,13 +56,10 @@ def killed(host, inbox) -> None:
         if inbox.die == "before it is written down":
             sending.outbox.mark_delivered = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
         send_waiting(replace(host, outbound=inbox))
-        os._exit(0)
 
     host.storage.close()  # connections are not carried over a fork
-    process = multiprocessing.get_context("fork").Process(target=child)
-    process.start()
-    process.join(30)
-    assert process.exitcode == -signal.SIGKILL
+    with forked(child) as sender:
+        assert outcome_of(sender) == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("step", ["before it is sent", "after it arrived", "before it is written down"])

@@ -80,9 +80,12 @@ def test_each_withdrawal_is_felt_by_the_next_write_of_every_process(tmp_path, cl
         time.sleep(0.1)
     finally:
         stop.set()
-        results = [told.get(timeout=60) for _ in writers]
-        for writer in writers:
-            writer.join(60)
+        try:
+            results = [told.get(timeout=60) for _ in writers]
+        finally:
+            for writer in writers:
+                writer.join(10)
+                writer.kill()
 
     asked, wrong, accepted = (sum(column) for column in zip(*results, strict=True))
     assert asked > ROUNDS / 2, "hardly anybody tried after a withdrawal, so the test has shown nothing"

@@ -35,7 +35,8 @@ def demo_command(
     keep: bool,
 ) -> None:
     """Run the demo city: pods, partners, pages, on loopback alone."""
-    from tvilling.demo import free_port, run_demo  # noqa: PLC0415
+    from tvilling.demo import run_demo  # noqa: PLC0415
+    from tvilling.ports import free_port  # noqa: PLC0415
 
     if not once:
         run_demo(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from ending import forked, outcome_of
+
 from pod_server.notifications.signal import NullSignal, Signal
 
 
@@ -35,11 +37,8 @@ def test_another_process_is_heard(tmp_path):
     with signal.listen() as ear:
         signal.notify([1])
         assert ear.wait(2) == {1}
-        child = os.fork()
-        if child == 0:
-            signal.notify([7])
-            os._exit(0)
-        os.waitpid(child, 0)
+        with forked(lambda: signal.notify([7])) as child:
+            assert outcome_of(child) == 0
         assert ear.wait(2) == {7}
 
 

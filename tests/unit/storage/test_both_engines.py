@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 import threading
 
 import hosts
 import psycopg
 import pytest
+from ending import forked, outcome_of
 
 from pod_server.storage.errors import StorageBusy
 from pod_server.storage.migrate import migrate, migrate_postgresql
@@ -240,15 +240,13 @@ def test_a_second_writer_of_the_same_waits_and_then_gives_up(opened):
 def test_a_forked_child_uses_connections_of_its_own(storage):
     with storage.write() as tx:
         retire(tx, "parent")
-    child = os.fork()
-    if child == 0:
-        try:
-            with storage.write() as tx:
-                retire(tx, "child")
-            os._exit(0)
-        except BaseException:  # noqa: BLE001 - a child must never come back
-            os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+    def retire_in_the_child() -> None:
+        with storage.write() as tx:
+            retire(tx, "child")
+
+    with forked(retire_in_the_child) as child:
+        assert outcome_of(child) == 0
     with storage.write() as tx:
         retire(tx, "parent-again")
     assert handles(storage) == ["child", "parent", "parent-again"]

@@ -9,6 +9,7 @@ import threading
 import time
 
 import pytest
+from ending import forked, outcome_of
 
 from pod_server.storage.errors import StorageBusy, StorageDamaged
 from pod_server.storage.migrate import migrate
@@ -190,15 +191,13 @@ def test_threads_that_count_together_lose_no_count(path):
 def test_a_forked_child_uses_connections_of_its_own(storage):
     with storage.write() as tx:
         retire(tx, "parent")
-    child = os.fork()
-    if child == 0:
-        try:
-            with storage.write() as tx:
-                retire(tx, "child")
-            os._exit(0)
-        except BaseException:  # noqa: BLE001 - a child must never come back
-            os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+    def retire_in_the_child() -> None:
+        with storage.write() as tx:
+            retire(tx, "child")
+
+    with forked(retire_in_the_child) as child:
+        assert outcome_of(child) == 0
     with storage.write() as tx:
         retire(tx, "parent-again")
     assert handles(storage) == ["child", "parent", "parent-again"]
