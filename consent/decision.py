@@ -123,6 +123,13 @@ def decide_quota(terms: GrantTerms, used_today: int, count: int) -> Refused | No
     return None
 
 
+def decide_reading(terms: GrantTerms, read_today: int) -> Refused | None:
+    """Whether the grant may be read once more today: None when it may."""
+    if terms.reads_per_day is not None and read_today >= terms.reads_per_day:
+        return Refused((Reason.READ_TOO_OFTEN,))
+    return None
+
+
 def decide(request: Request, grant: Grant | None, at: datetime, *, used_today: int = 0) -> Permitted | Refused:
     """Decide one request under one grant at one time.
 

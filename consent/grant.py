@@ -32,6 +32,9 @@ LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 MOST_PER_DAY = 1_000_000_000
 """A quota beyond this limits nothing."""
 
+MOST_READS_PER_DAY = 1440
+"""Once a minute; a partner that looks more often than that wants a stream, which no citizen was asked for."""
+
 _DURATION = re.compile(
     r"P(?:(?P<years>\d{1,3})Y)?(?:(?P<months>\d{1,4})M)?(?:(?P<weeks>\d{1,4})W)?(?:(?P<days>\d{1,5})D)?"
     r"(?:T(?:(?P<hours>\d{1,5})H)?(?:(?P<minutes>\d{1,6})M)?(?:(?P<seconds>\d{1,7})S)?)?\Z"
@@ -86,6 +89,8 @@ class GrantTerms:
         quota_per_day: The most activities a day (UTC), or None.
         notice_version: Which text the citizen was shown.
         notice_hash: SHA-256 of that text, in hex.
+        figures: Slugs of vocab/shared-figures.ttl: what the twin worked out that may be read.
+        reads_per_day: The most readings a day (UTC), or None.
     """
 
     client_id: str
@@ -100,6 +105,8 @@ class GrantTerms:
     quota_per_day: int | None = None
     notice_version: str = ""
     notice_hash: str = ""
+    figures: frozenset[str] = frozenset()
+    reads_per_day: int | None = None
     shortest: dict[str, timedelta] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -112,10 +119,12 @@ class GrantTerms:
             raise TermsInvalid("client_id", "a consent is given to somebody")
         if not self.purpose:
             raise TermsInvalid("purpose", "a consent has one purpose")
-        if not self.kinds:
-            raise TermsInvalid("kinds", "a consent covers at least one kind of activity")
+        if not self.kinds and not self.figures:
+            raise TermsInvalid("kinds", "a consent covers at least one kind of activity, or one figure")
         if not self.operations or not self.operations <= OPERATIONS:
             raise TermsInvalid("operations", "one or both of append and read")
+        if self.figures and self.operations != {"read"}:
+            raise TermsInvalid("figures", "the twin's figures are read, and nobody delivers them")
         for name in ("history_from", "expires_at", "valid_to"):
             moment = getattr(self, name)
             if moment is not None and moment.tzinfo is None:
@@ -128,6 +137,8 @@ class GrantTerms:
             raise TermsInvalid("expires_at", "the consent ends before the first activity it covers")
         if self.quota_per_day is not None and not 1 <= self.quota_per_day <= MOST_PER_DAY:
             raise TermsInvalid("quota_per_day", f"from one to {MOST_PER_DAY} activities a day")
+        if self.reads_per_day is not None and not 1 <= self.reads_per_day <= MOST_READS_PER_DAY:
+            raise TermsInvalid("reads_per_day", f"from one to {MOST_READS_PER_DAY} readings a day")
         if not isinstance(self.granularity, str) and not set(self.granularity) >= self.kinds:
             raise TermsInvalid("granularity", "each kind needs one")
         try:
@@ -190,6 +201,7 @@ def narrowed(
     terms: GrantTerms,
     *,
     kinds: frozenset[str] | None = None,
+    figures: frozenset[str] | None = None,
     granularity: str | Mapping[str, str] | None = None,
     history_from: datetime | None = None,
     expires_at: datetime | None = None,
@@ -204,10 +216,14 @@ def narrowed(
     chosen = terms.kinds if kinds is None else kinds
     if not chosen <= terms.kinds:
         raise TermsInvalid("kinds", "more kinds than were asked for")
+    readable = terms.figures if figures is None else figures
+    if not readable <= terms.figures:
+        raise TermsInvalid("figures", "more figures than were asked for")
     wanted = terms.granularity if granularity is None else granularity
     result = replace(
         terms,
         kinds=chosen,
+        figures=readable,
         granularity=wanted if isinstance(wanted, str) else {kind: wanted.get(kind, "") or EVENT for kind in chosen},
         history_from=max(terms.history_from, history_from or terms.history_from),
         expires_at=min(terms.expires_at, expires_at or terms.expires_at),
@@ -235,6 +251,7 @@ def merged(terms: GrantTerms, asked: GrantTerms) -> GrantTerms:
     kinds = terms.kinds | asked.kinds
     ends = [each.valid_to for each in (terms, asked)]
     quotas = [each.quota_per_day for each in (terms, asked)]
+    reads = [each.reads_per_day for each in (terms, asked) if "read" in each.operations] or [None]
     return replace(
         asked,
         kinds=kinds,
@@ -244,5 +261,7 @@ def merged(terms: GrantTerms, asked: GrantTerms) -> GrantTerms:
         expires_at=max(terms.expires_at, asked.expires_at),
         valid_to=None if None in ends else max(end for end in ends if end is not None),
         quota_per_day=None if None in quotas else max(quota for quota in quotas if quota is not None),
+        figures=terms.figures | asked.figures,
+        reads_per_day=None if None in reads else max(each for each in reads if each is not None),
         retention=max(terms.retention, asked.retention, key=duration_of),
     )

@@ -26,6 +26,9 @@ class Reason(StrEnum):
     OUTSIDE_WINDOW = "outside-window"
     TOO_FINE_GRANULARITY = "too-fine-granularity"
     QUOTA_EXCEEDED = "quota-exceeded"
+    READ_TOO_OFTEN = "read-too-often"
+    """The citizen agreed to so many readings a day; the day's are used up."""
+    FIGURE_NOT_GRANTED = "figure-not-granted"
     IN_THE_FUTURE = "in-the-future"
     PARTNER_SUSPENDED = "partner-suspended"
     """Stopped by the municipality or by itself between the decision and the writing."""
@@ -45,6 +48,8 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.OUTSIDE_WINDOW: "The activity lies outside the period the consent covers.",
     Reason.TOO_FINE_GRANULARITY: "The activity is more finely divided in time than the consent allows.",
     Reason.QUOTA_EXCEEDED: "The day's quota under this consent is used up.",
+    Reason.READ_TOO_OFTEN: "The citizen agreed to so many readings a day, and today's are used up; try again tomorrow (UTC).",
+    Reason.FIGURE_NOT_GRANTED: "The consent does not cover this.",
     Reason.IN_THE_FUTURE: "The activity claims to happen later than now.",
     Reason.PARTNER_SUSPENDED: "All that this partner does is stopped for now; its console tells by whom and why.",
     Reason.KIND_BARRED: "The municipality does not let this partner deliver this kind of activity.",

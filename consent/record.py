@@ -15,6 +15,7 @@ from consent.grant import GrantState
 from consent.ledger import EventKind, GrantEvent
 from vocab.consent_records import CONTEXT_PATH, personal_data_of
 from vocab.purposes import load_purposes
+from vocab.shared_figures import load_shared_figures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -189,14 +190,14 @@ def consent_agreement(
     until = _end_of(terms, events)
     rules = [
         {
-            "target": personal_data_of(kind)[0],
+            "target": target,
             "action": _ACTIONS[operation],
             "constraint": [
-                {"leftOperand": "odrl:purpose", "operator": "odrl:isA", "rightOperandReference": _purpose_iri(terms)},
+                {"leftOperand": "odrl:purpose", "operator": "odrl:isA", "rightOperandReference": purpose_iri(terms)},
                 {"leftOperand": "odrl:dateTime", "operator": "odrl:lt", "rightOperand": _moment(until)},
             ],
         }
-        for kind in sorted(terms.kinds)
+        for target in _targets(terms)
         for operation in sorted(terms.operations)
     ]
     agreement: dict[str, Any] = {
@@ -219,6 +220,13 @@ def consent_agreement(
             },
         }
     return agreement
+
+
+def _targets(terms: GrantTerms) -> list[str]:
+    """What the agreement is about: classes of activities, and figures."""
+    return [personal_data_of(kind)[0] for kind in sorted(terms.kinds)] + [
+        load_shared_figures()[figure].iri for figure in sorted(terms.figures)
+    ]
 
 
 def _end_of(terms: GrantTerms, events: Sequence[GrantEvent]) -> datetime:
@@ -247,7 +255,7 @@ def _process(grant: Grant, circumstances: Circumstances) -> dict[str, Any]:
     process: dict[str, Any] = {
         "type": "Process",
         "purpose": {
-            "id": _purpose_iri(terms),
+            "id": purpose_iri(terms),
             "type": "Purpose",
             "broader": purpose.broader if purpose else "https://w3id.org/dpv#Purpose",
             "title": dict(purpose.titles) if purpose else {"en": terms.purpose},
@@ -262,6 +270,16 @@ def _process(grant: Grant, circumstances: Circumstances) -> dict[str, Any]:
                 "necessity": "dpv:Optional",
             }
             for kind in sorted(terms.kinds)
+        ]
+        + [
+            {
+                "id": f"{iri}#figure-{figure}",
+                "type": "PersonalData",
+                "broader": [load_shared_figures()[figure].iri, load_shared_figures()[figure].personal_data],
+                "granularity": "P1M" if load_shared_figures()[figure].period == "month" else "P1D",
+                "necessity": "dpv:Optional",
+            }
+            for figure in sorted(terms.figures)
         ],
         "processing": sorted({each for operation in terms.operations for each in _PROCESSING[operation]}),
         "dataSource": circumstances.partner.iri if "append" in terms.operations else f"{iri}#subject",
@@ -292,6 +310,8 @@ def _process(grant: Grant, circumstances: Circumstances) -> dict[str, Any]:
         process["validTo"] = _time(terms.valid_to)
     if terms.quota_per_day is not None:
         process["quotaPerDay"] = terms.quota_per_day
+    if terms.reads_per_day is not None:
+        process["readsPerDay"] = terms.reads_per_day
     return process
 
 
@@ -328,7 +348,8 @@ def _grant_iri(circumstances: Circumstances, grant: Grant) -> str:
     return f"{circumstances.base_url}/-/oauth/grants/{grant.id}"
 
 
-def _purpose_iri(terms: GrantTerms) -> str:
+def purpose_iri(terms: GrantTerms) -> str:
+    """The IRI of a consent's purpose."""
     purpose = load_purposes().get(terms.purpose)
     return purpose.iri if purpose else f"https://w3id.org/tvilling/purpose/{terms.purpose}"
 

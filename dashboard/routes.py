@@ -181,6 +181,7 @@ def register(app: Flask, host: Host) -> None:
     rule("/problems/<slug>", "problem", lambda slug: public.problem_page(host, slug))
     rule("/vocab/", "vocab", lambda: vocabulary.vocabulary(host))
     rule("/vocab/context.jsonld", "context", lambda: vocabulary.context(host))
+    rule("/vocab/shared-figures.ttl", "shared_figures", lambda: vocabulary.shared_figures(host))
     rule("/vocab/ontology.ttl", "ontology", lambda: vocabulary.ontology(host))
     rule("/vocab/consent/context.jsonld", "consent-context", lambda: receipt.context(host))
     rule("/vocab/consent/shape.ttl", "consent-shape", lambda: receipt.shape(host))

@@ -68,6 +68,10 @@ class NoSuchSealedDelivery(BridgeError):
     """No sealed delivery of this consent has this sequence."""
 
 
+class ReadingInvalid(BridgeError):
+    """What a partner asks to read cannot be understood."""
+
+
 problems.declare(NotAnActivity, "not-an-activity", "Not an activity of a known kind", 422, members=("path", "reason"))
 problems.declare(BrokenItem, "broken-item", "An item that cannot be read", 400)
 problems.declare(BodyUnreadable, "body-unreadable", "A delivery that cannot be read", 400)
@@ -82,3 +86,4 @@ problems.declare(InboxKeyOutdated, "inbox-key-outdated", "The inbox has a new ke
 problems.declare(NoSuchSealedDelivery, "no-such-sealed-delivery", "No such sealed delivery", 404)
 problems.declare(NoSuchReceipt, "no-such-receipt", "No such receipt", 404)
 problems.declare(ReceiptInvalid, "receipt-invalid", "The receipt does not hold", 422)
+problems.declare(ReadingInvalid, "reading-invalid", "What is to be read cannot be understood", 400)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import msgspec
 from flask import Response, request
@@ -13,6 +14,8 @@ from partner_bridge.connectors import find_connector
 from partner_bridge.connectors.normalising import normalise_items
 from partner_bridge.delivery import Item, deliver
 from partner_bridge.errors import BodyTooLarge, MediaTypeUnknown
+from partner_bridge.read_answers import media_type_for, written
+from partner_bridge.reading import read_figures, read_graph
 from partner_bridge.receipts import issue_receipt, list_receipts, read_receipt
 from partner_bridge.sealed_deliveries import find_sealed_delivery, inbox_for, take_in
 from pod_server.authorization_server.tokens import verify_partner_request
@@ -51,6 +54,25 @@ def register(app: Flask, host: Host) -> None:
     @app.get("/bridge/grants/<grant>/inbox")
     def get_inbox(grant: str) -> Response:
         return _json(inbox_for(host, verify_partner_request(host, request), grant))
+
+    @app.get("/bridge/grants/<grant>/figures")
+    def get_figures(grant: str) -> Response:
+        partner = verify_partner_request(host, request)
+        media_type = media_type_for(request.headers.get("Accept"))
+        return _rdf(read_figures(host, partner, grant, request.args.getlist("figure")), media_type)
+
+    @app.get("/bridge/grants/<grant>/graph")
+    def get_graph(grant: str) -> Response:
+        partner = verify_partner_request(host, request)
+        media_type = media_type_for(request.headers.get("Accept"))
+        kinds = request.args.getlist("kind")
+        document, following = read_graph(host, partner, grant, kinds, request.args)
+        answer = _rdf(document, media_type)
+        if following is not None:
+            more = [("kind", kind) for kind in kinds] + [("from", following.isoformat().replace("+00:00", "Z"))]
+            more += [("to", request.args["to"])] if "to" in request.args else []
+            answer.headers["Link"] = f'<{host.base_url}/bridge/grants/{grant}/graph?{urlencode(more)}>; rel="next"'
+        return answer
 
     @app.post("/bridge/sealed-deliveries")
     def post_sealed_delivery() -> Response:
@@ -109,6 +131,13 @@ def _body() -> bytes:
     if len(body) > BODY_LIMIT_BYTES:
         raise BodyTooLarge(message)
     return body
+
+
+def _rdf(document: dict[str, Any], media_type: str) -> Response:
+    response = Response(written(document, media_type), content_type=media_type)
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Vary"] = "Accept"
+    return response
 
 
 def _json(value: object) -> Response:

@@ -784,6 +784,7 @@ def read_activities(
     start: datetime | None = None,
     end: datetime | None = None,
     grant: GrantId | None = None,
+    shared: bool = False,
 ) -> Iterator[StoredActivity]:
     """Activities as they stand after corrections, in order of their start.
 
@@ -794,12 +795,16 @@ def read_activities(
         start: Only activities that start at or after it.
         end: Only activities that start before it.
         grant: Only this grant's.
+        shared: Under a grant's Permit: the kind as the citizen let it be read, whoever delivered it.
 
     Raises:
         PermitExceeded: the Permit does not cover reading activities.
         Tampered: a segment was changed or swapped at rest.
     """
-    grant = _readable_grant(open_pod, grant)
+    if shared:
+        _check_shared(open_pod, kind)
+    else:
+        grant = _readable_grant(open_pod, grant)
     condition = ""
     parameters: list[int | str] = [open_pod.pod_id]
     if grant is not None:
@@ -934,6 +939,13 @@ def _readable_grant(open_pod: OpenPod, grant: GrantId | None) -> GrantId | None:
             raise PermitExceeded
         return permit.grant
     return grant
+
+
+def _check_shared(open_pod: OpenPod, kind: str | None) -> None:
+    permit = open_pod.permit
+    covered = permit.terms is not None and kind is not None and kind in permit.terms.kinds
+    if permit.authority != "grant" or not permit.allows("read") or not covered:
+        raise PermitExceeded
 
 
 def _open_segment(open_pod: OpenPod, row: tuple[int, GrantId, int, int, int, bytes]) -> Segment | None:

@@ -125,8 +125,14 @@ def save_figures(tx: Transaction, open_pod: OpenPod, content: bytes) -> None:
 
 
 def load_figures(tx: Transaction, open_pod: OpenPod) -> bytes | None:
-    """The combined figures, or None before the first are made (and between an erasure and the next)."""
-    _check_reader(open_pod)
+    """The combined figures, or None before the first are made (and between an erasure and the next).
+
+    A partner's grant opens them where the citizen let it read some; partner_bridge/reading.py hands out those alone.
+    """
+    permit = open_pod.permit
+    reads_some = permit.authority == "grant" and permit.allows("read") and permit.terms is not None
+    if not (reads_some and permit.terms is not None and permit.terms.figures):
+        _check_reader(open_pod)
     row = tx.one("SELECT epoch, version, sealed FROM figures WHERE pod_id = ?", (open_pod.pod_id,))
     if row is None:
         return None

@@ -55,6 +55,9 @@ class GrantView:
         last_delivery: When the latest delivery came, or None.
         daily: The last 30 days on which something came.
         events: What happened to the consent, in order.
+        reads_lately: How often it was read in the last 30 days.
+        reads: How often it was read, ever.
+        last_read: When it was read last, or None.
     """
 
     grant: Grant
@@ -66,6 +69,9 @@ class GrantView:
     last_delivery: datetime | None
     daily: tuple[grant_rows.Use, ...]
     events: tuple[GrantEvent, ...]
+    reads_lately: int = 0
+    reads: int = 0
+    last_read: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -290,10 +296,11 @@ def narrow(
     *,
     actor: Actor,
     kinds: frozenset[str] | None = None,
+    figures_kept: frozenset[str] | None = None,
     granularity: str | Mapping[str, str] | None = None,
     expires_at: datetime | None = None,
 ) -> Grant:
-    """Allow less from now on: fewer kinds, coarser, or shorter; what was delivered stays. Never more than was agreed.
+    """Allow less from now on: fewer kinds or figures, coarser, or shorter; what was delivered stays. Never more than was agreed.
 
     A delivery that was decided under the wider terms and is not yet written is refused with `consent-changed`.
 
@@ -304,7 +311,7 @@ def narrow(
     """
 
     def less(terms: GrantTerms) -> GrantTerms:
-        return narrowed(terms, kinds=kinds, granularity=granularity, expires_at=expires_at)
+        return narrowed(terms, kinds=kinds, figures=figures_kept, granularity=granularity, expires_at=expires_at)
 
     return _change(host, pod_id, grant_id, EventKind.NARROWED, actor=actor, urgent=True, change=less)
 
@@ -409,12 +416,14 @@ def list_grants(host: Host, pod_id: PodId) -> list[GrantView]:
         held = grant_rows.grants_in_pod(tx, host.host_key, pod_id)
         totals = grant_rows.totals(tx, pod_id)
         uses = grant_rows.uses_since(tx, pod_id, since)
+        read = grant_rows.reads_of_pod(tx, pod_id, since)
         names = {client_id: partners.find_partner(tx, client_id) for client_id in {g.terms.client_id for g in held}}
         events = {grant.id: tuple(grant_rows.events_of(tx, pod_id, grant.id)) for grant in held}
     views = []
     for grant in held:
         accepted, duplicates, refused, last = totals.get(grant.id, (0, 0, 0, None))
         partner = names[grant.terms.client_id]
+        reads_lately, reads, last_read = read.get(grant.id, (0, 0, None))
         views.append(
             GrantView(
                 grant=grant,
@@ -426,6 +435,9 @@ def list_grants(host: Host, pod_id: PodId) -> list[GrantView]:
                 last_delivery=last,
                 daily=tuple(uses.get(grant.id, ())),
                 events=events[grant.id],
+                reads_lately=reads_lately,
+                reads=reads,
+                last_read=last_read,
             )
         )
     return views

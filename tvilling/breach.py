@@ -1,6 +1,6 @@
 """`tvilling breach`: whom a partner's breach concerns, and the words to tell them (GDPR Art. 33 and 34).
 
-The counts of deliveries per grant and day (`consent_use`) say about whom a partner sent anything in a period, without
+The counts of deliveries and readings per grant and day (`consent_use`) say about whom a partner sent anything in a period, without
 any key: locked pods are found like open ones. What the partner kept of it, only the partner knows.
 """
 
@@ -96,7 +96,7 @@ def find_breach(host: Host, partner: str, first: datetime, last: datetime) -> Br
     with host.storage.read() as tx:
         rows = tx.all(
             "SELECT consent.pod_id, pod.handle, pod.simulated, consent.grant_id, consent.kinds, "
-            "SUM(consent_use.accepted + consent_use.duplicates + consent_use.refused) "
+            "SUM(consent_use.accepted + consent_use.duplicates + consent_use.refused + consent_use.reads) "
             "FROM consent "
             "JOIN consent_use ON consent_use.pod_id = consent.pod_id AND consent_use.grant_id = consent.grant_id "
             "JOIN pod ON pod.pod_id = consent.pod_id "

@@ -6,7 +6,7 @@ Nothing is preselected, and the partner's wishes are labelled as wishes (GDPR Ar
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -16,6 +16,7 @@ from flask import redirect, request
 from consent.errors import TermsInvalid
 from consent.grant import shortest_interval
 from dashboard import frame
+from dashboard.views.shown_to_readers import preview
 from dashboard.visits import answered_form, citizens_visit
 from pod_server.authorization_server.asking_browser import keep_word, open_question, require_same_browser
 from pod_server.authorization_server.interactions import (
@@ -29,6 +30,7 @@ from pod_server.grants import REPROMPT_AFTER
 from pod_server.identifiers import Actor
 from vocab.kinds import load_kinds
 from vocab.purposes import load_purposes
+from vocab.shared_figures import load_shared_figures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,10 +41,14 @@ if TYPE_CHECKING:
     from consent.grant import GrantTerms
     from dashboard.frame import Visit
     from pod_server.host import Host
+    from pod_server.opening import OpenPod
     from pod_server.partners import Partner
 
 NOTICE_VERSION = "1"
 """Raised whenever the words of this page change in meaning; the grant keeps it with the hash of all that was shown."""
+
+READ_NOTICE_VERSION = "read-1"
+"""The same for the words of a question to read, which are others."""
 
 _SHORTER_MONTHS = (1, 3, 6)
 _MONTH_DAYS = 30.44
@@ -56,6 +62,8 @@ class Option:
     title: str
     words: str
     is_wish: bool = False
+    now: tuple[str, ...] = ()
+    """What the reader would see of it at this moment; for the citizen's eyes alone."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,8 @@ class Ask:
     know: list[tuple[str, str, str]]
     narrow_words: str
     notice_version: str
+    reads: bool = False
+    figures: list[Option] = field(default_factory=list)
 
 
 def granularities_of(kind: str, asked: str) -> list[str]:
@@ -137,7 +147,7 @@ def ask_about(visit: Visit, client: Partner, terms: GrantTerms, action: str) -> 
         for kind in sorted(terms.kinds)
     ]
     wishes = {terms.granularity_of(kind) for kind in terms.kinds}
-    finest = min(wishes, key=shortest_interval)
+    finest = min(wishes, key=shortest_interval, default="")
     choices: dict[str, None] = {}
     for kind in sorted(terms.kinds):
         choices |= dict.fromkeys(granularities_of(kind, terms.granularity_of(kind)))
@@ -158,7 +168,13 @@ def ask_about(visit: Visit, client: Partner, terms: GrantTerms, action: str) -> 
     coarsest = granularities[0].title.lower() if granularities else ""
     contact = client.about.get("contact", "")
     again = w.date(visit.now + REPROMPT_AFTER)
-    names = w.listing([option.title.lower() for option in options])
+    reads = "read" in terms.operations
+    readable = [
+        Option(slug, w.of(figure.titles), w.of(figure.descriptions))
+        for slug, figure in load_shared_figures().items()
+        if slug in terms.figures
+    ]
+    names = w.listing([option.title[:1].lower() + option.title[1:] for option in [*readable, *options]])
     return Ask(
         action=action,
         partner=partner,
@@ -168,32 +184,74 @@ def ask_about(visit: Visit, client: Partner, terms: GrantTerms, action: str) -> 
         purpose_title=w.of(purpose.titles) if purpose else terms.purpose,
         purpose_words=w.of(purpose.descriptions) if purpose else "",
         appends="append" in terms.operations,
+        reads=reads,
+        figures=readable,
         kinds=options,
         granularities=granularities,
         durations=durations,
         know=[
-            ("lock", t("know.stored"), t("know.stored-words")),
-            ("eye", t("know.seen"), t("know.seen-words", partner=partner)),
+            *([("lock", t("know.stored"), t("know.stored-words"))] if "append" in terms.operations else []),
+            ("eye", t("know.seen"), t("know.seen-read" if reads else "know.seen-words", partner=partner)),
             *(
-                [("clock", t("know.kept"), t("know.kept-words", partner=partner, duration=w.duration(terms.retention)))]
-                if "read" in terms.operations
+                [
+                    ("refresh-cw", t("know.often"), _how_often(visit, partner, terms)),
+                    (
+                        "clock",
+                        t("know.kept"),
+                        t("know.kept-words", partner=partner, duration=w.duration(terms.retention)),
+                    ),
+                ]
+                if reads
                 else []
             ),
-            ("history", t("know.history"), t("know.history-words", date=w.date(terms.history_from))),
+            (
+                "history",
+                t("know.history"),
+                t(
+                    "know.history-words" if "append" in terms.operations else "know.history-read",
+                    date=w.date(terms.history_from),
+                ),
+            ),
             ("x", t("know.no"), t("know.no-words", date=again)),
-            ("undo-2", t("know.withdraw"), t("know.withdraw-words")),
+            (
+                "undo-2",
+                t("know.withdraw"),
+                t("know.withdraw-words" if "append" in terms.operations else "know.withdraw-read", partner=partner),
+            ),
             (
                 "users",
                 t("know.responsible"),
-                t("know.responsible-words", partner=partner)
+                t(
+                    "know.responsible-words" if "append" in terms.operations else "know.responsible-read",
+                    partner=partner,
+                )
                 + (t("know.responsible-contact", contact=contact) if contact else ""),
             ),
         ],
         narrow_words=t("ask.narrow", granularity=coarsest, duration=shortest)
         if coarsest
         else t("ask.narrow-short", duration=shortest),
-        notice_version=NOTICE_VERSION,
+        notice_version=READ_NOTICE_VERSION if terms.operations == {"read"} else NOTICE_VERSION,
     )
+
+
+def _how_often(visit: Visit, partner: str, terms: GrantTerms) -> str:
+    most = terms.reads_per_day
+    if most is None:
+        return visit.words("know.often-always", partner=partner)
+    return visit.words("know.often-one" if most == 1 else "know.often-words", partner=partner, count=most)
+
+
+def with_preview(host: Host, visit: Visit, own: OpenPod, terms: GrantTerms, ask: Ask) -> Ask:
+    """The question with what its partner would see now beside each thing to choose; a question to deliver as it is."""
+    if not ask.reads:
+        return ask
+    lines = preview(host, visit, own, terms)
+    figures, kinds = (
+        [replace(option, now=tuple(lines.get(option.value, ()))) for option in options]
+        for options in (ask.figures, ask.kinds)
+    )
+    return replace(ask, figures=figures, kinds=kinds)
 
 
 def notice_text(visit: Visit, ask: Ask) -> str:
@@ -203,7 +261,8 @@ def notice_text(visit: Visit, ask: Ask) -> str:
         str(line)
         for line in (
             ask.partner, ask.headline, t("ask.you-decide"), t("ask.why"), ask.purpose_title, ask.purpose_words,
-            t("ask.what-append") if ask.appends else t("ask.what-read"), *_lines(visit, ask, ask.kinds),
+            t("ask.what-append") if ask.appends else t("ask.what-read"), *_lines(visit, ask, ask.figures),
+            *_lines(visit, ask, ask.kinds),
             *((t("ask.how-fine"), *_lines(visit, ask, ask.granularities)) if len(ask.granularities) > 1 else ()),
             t("ask.how-long"), *_lines(visit, ask, ask.durations),
             t("ask.know"), *(line for _, question, answer in ask.know for line in (question, answer)),
@@ -234,7 +293,7 @@ def consent_request(
         InteractionGone: answered, run out, or never asked.
         QuestionElsewhere: another browser opened it first.
     """
-    visit, session, _ = citizens_visit(host)
+    visit, session, own = citizens_visit(host)
     interaction = load_interaction(host, interaction_id)
     word = open_question(host, request, interaction_id)
     if address := turn_away(host, interaction_id, session.pod_id):
@@ -244,7 +303,7 @@ def consent_request(
         "consent-request.html.jinja",
         _with_redirects(visit, interaction),
         status=422 if problem else 200,
-        ask=ask_of(visit, interaction),
+        ask=with_preview(host, visit, own, interaction.terms, ask_of(visit, interaction)),
         problem=problem,
         chosen=chosen,
         request_path=f"/-/consent/{interaction_id}",
@@ -265,15 +324,17 @@ def answer_consent_request(host: Host, interaction_id: str) -> AnyResponse:
     t, terms = visit.words, interaction.terms
     answer = request.form.get("answer", "")
     chosen = frozenset(request.form.getlist("kind")) & terms.kinds
+    figures = frozenset(request.form.getlist("figure")) & terms.figures
+    ticked = chosen | figures
     ask = ask_of(visit, interaction)
     if address := turn_away(host, interaction_id, session.pod_id):
         # The citizen has said no in another tab meanwhile; asking again so soon is pressing.
         return redirect(address, code=303)
-    version, notice = f"{NOTICE_VERSION} {visit.language}", notice_text(visit, ask)
+    version, notice = f"{ask.notice_version} {visit.language}", notice_text(visit, ask)
     if answer == "refuse":
         given = Answer(refused=True, notice_version=version, notice=notice)
     elif answer in {"give", "narrow"}:
-        if not chosen:
+        if not ticked:
             return consent_request(host, interaction_id, problem=t("ask.nothing-chosen"))
         durations = {f"P{months}M": until for months, until, _ in durations_of(terms, visit.now)}
         if answer == "narrow":
@@ -282,24 +343,25 @@ def answer_consent_request(host: Host, interaction_id: str) -> AnyResponse:
             fineness = request.form.get("granularity", "")
             found = durations.get(request.form.get("duration", ""))
             if found is None:
-                return consent_request(host, interaction_id, problem=t("ask.no-duration"), chosen=chosen)
-            if fineness not in {option.value for option in ask.granularities}:
-                return consent_request(host, interaction_id, problem=t("ask.no-granularity"), chosen=chosen)
+                return consent_request(host, interaction_id, problem=t("ask.no-duration"), chosen=ticked)
+            if chosen and fineness not in {option.value for option in ask.granularities}:
+                return consent_request(host, interaction_id, problem=t("ask.no-granularity"), chosen=ticked)
             until = found
         given = Answer(
             refused=False,
             kinds=chosen,
-            granularity=granularity_chosen(terms, chosen, fineness),
+            figures=figures,
+            granularity=granularity_chosen(terms, chosen, fineness) if chosen else None,
             expires_at=until,
             notice_version=version,
             notice=notice,
         )
     else:
-        return consent_request(host, interaction_id, problem=t("ask.no-answer"), chosen=chosen)
+        return consent_request(host, interaction_id, problem=t("ask.no-answer"), chosen=ticked)
     try:
         address = answer_interaction(
             host, interaction_id, session.pod_id, given, Actor("citizen"), vault=session.vault()
         )
     except TermsInvalid as invalid:
-        return consent_request(host, interaction_id, problem=str(invalid), chosen=chosen)
+        return consent_request(host, interaction_id, problem=str(invalid), chosen=ticked)
     return redirect(address, code=303)

@@ -15,6 +15,7 @@ from dashboard import frame
 from dashboard.views.apps import app_cards
 from dashboard.views.footprint import private_json
 from dashboard.views.renew_grant import RENEWED_FOR, renew_grant
+from dashboard.views.shown_to_readers import figure_titles
 from dashboard.visits import answered_form, citizens_visit
 from dashboard.wording import local
 from pod_server import activities, grants, reminders
@@ -27,6 +28,7 @@ from pod_server.partners import RESEARCH, SELF
 from pod_server.quota import use_of
 from vocab.kinds import load_kinds
 from vocab.purposes import load_purposes
+from vocab.shared_figures import load_shared_figures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,7 +105,7 @@ def grant_card(visit: Visit, view: grants.GrantView) -> GrantCard:
     slugs = sorted(grant.terms.kinds)
     titles = [kinds[slug].labels[visit.language].title for slug in slugs]
     fineness = {grant.terms.granularity_of(slug) for slug in slugs}
-    gives = w.listing(titles)
+    gives = w.listing([*figure_titles(visit, grant.terms.figures), *titles])
     if len(fineness) == 1:
         gives = t("grant.gives-at", kinds=gives, granularity=t(f"granularity.{fineness.pop()}").lower())
     purpose = load_purposes().get(grant.terms.purpose)
@@ -143,18 +145,42 @@ def grant_card(visit: Visit, view: grants.GrantView) -> GrantCard:
                 t("grant.nothing-now") if state in {GrantState.WITHDRAWN, GrantState.ERASED} else gives,
             ),
             (t("fact.purpose"), w.of(purpose.titles) if purpose else grant.terms.purpose),
-            (t("fact.last"), w.when(view.last_delivery) if view.last_delivery else t("grant.never")),
-            (
-                t("fact.amount"),
-                t("grant.amount", recent=w.number(sum(daily)), total=w.number(view.accepted), days=_SPARK_DAYS),
+            *(
+                [
+                    (t("fact.last"), w.when(view.last_delivery) if view.last_delivery else t("grant.never")),
+                    (
+                        t("fact.amount"),
+                        t("grant.amount", recent=w.number(sum(daily)), total=w.number(view.accepted), days=_SPARK_DAYS),
+                    ),
+                ]
+                if "append" in grant.terms.operations
+                else []
             ),
+            *(_reading_facts(visit, view) if "read" in grant.terms.operations else []),
         ],
-        category=kinds[slugs[0]].category if slugs else "",
+        category=category_of(grant.terms),
         daily=daily,
         daily_words=t("grant.daily", total=w.number(sum(daily)), most=w.number(max(daily))),
         refused_words=t("grant.refused-after", partner=partner, count=w.number(refused_after)) if refused_after else "",
         verbs=verbs.get(state, []),
     )
+
+
+def category_of(terms: GrantTerms) -> str:
+    """The category that a consent's colour is of: its first kind's, else its first figure's; "" for the sum of all."""
+    if terms.kinds:
+        return load_kinds().by_slug[min(terms.kinds)].category
+    return load_shared_figures()[min(terms.figures)].category if terms.figures else ""
+
+
+def _reading_facts(visit: Visit, view: grants.GrantView) -> list[tuple[str, str]]:
+    t, w = visit.words, visit.wording
+    most = view.grant.terms.reads_per_day
+    lately = t("grant.read-amount", recent=w.number(view.reads_lately), total=w.number(view.reads), days=_SPARK_DAYS)
+    return [
+        (t("fact.last-read"), w.when(view.last_read) if view.last_read else t("grant.never-read")),
+        (t("fact.read-amount"), lately + (" " + t("grant.read-most", count=w.number(most)) if most else "")),
+    ]
 
 
 def _state_words(visit: Visit, view: grants.GrantView, state: GrantState) -> str:
@@ -384,11 +410,8 @@ class _GrantFacts:
 
 
 def _grant_facts(visit: Visit, views: list[grants.GrantView]) -> dict[str, _GrantFacts]:
-    kinds = load_kinds().by_slug
     return {
-        str(view.grant.id): _GrantFacts(
-            _partner_name(visit, view), view.events[0].at, kinds[min(view.grant.terms.kinds)].category
-        )
+        str(view.grant.id): _GrantFacts(_partner_name(visit, view), view.events[0].at, category_of(view.grant.terms))
         for view in views
         if view.events
     }

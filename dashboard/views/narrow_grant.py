@@ -21,6 +21,7 @@ from dashboard.visits import answered_form, citizens_visit
 from pod_server import grants
 from pod_server.identifiers import Actor
 from vocab.kinds import load_kinds
+from vocab.shared_figures import load_shared_figures
 
 if TYPE_CHECKING:
     from werkzeug.wrappers import Response as AnyResponse
@@ -51,6 +52,12 @@ def narrow_page(host: Host, grant_id: str, *, problem: str = "") -> AnyResponse:
         grant=grant_id,
         partner=view.partner_name,
         kinds=[Option(kind, labels[kind].title, labels[kind].description) for kind in sorted(terms.kinds)],
+        figures=[
+            Option(slug, visit.wording.of(figure.titles), visit.wording.of(figure.descriptions))
+            for slug, figure in load_shared_figures().items()
+            if slug in terms.figures
+        ],
+        appends="append" in terms.operations,
         granularities=_granularities(visit, terms),
         durations=[
             Option(AS_NOW, t("narrow.as-now"), t("narrow.until-now", date=visit.wording.date(terms.expires_at))),
@@ -72,6 +79,8 @@ def narrow_page(host: Host, grant_id: str, *, problem: str = "") -> AnyResponse:
 def _granularities(visit: Visit, terms: GrantTerms) -> list[Option]:
     """As now, and whatever is coarser for one of the kinds at least."""
     t = visit.words
+    if not terms.kinds:
+        return []
     finest = min((terms.granularity_of(kind) for kind in terms.kinds), key=shortest_interval)
     coarser: dict[str, None] = {}
     for kind in sorted(terms.kinds):
@@ -97,15 +106,16 @@ def narrow_grant(host: Host, grant_id: str) -> AnyResponse:
     terms = grants.find_grant(host, session.pod_id, grant_id).terms
     t = visit.words
     kinds = frozenset(request.form.getlist("kind")) & terms.kinds
+    figures = frozenset(request.form.getlist("figure")) & terms.figures
     fineness, duration = request.form.get("granularity", AS_NOW), request.form.get("duration", AS_NOW)
     untils = {f"P{months}M": until for months, until, is_wish in durations_of(terms, visit.now) if not is_wish}
-    if not kinds:
+    if not kinds and not figures:
         return narrow_page(host, grant_id, problem=t("narrow.nothing"))
     if fineness != AS_NOW and fineness not in {option.value for option in _granularities(visit, terms)}:
         return narrow_page(host, grant_id, problem=t("ask.no-granularity"))
     if duration != AS_NOW and duration not in untils:
         return narrow_page(host, grant_id, problem=t("ask.no-duration"))
-    if kinds == terms.kinds and fineness == AS_NOW and duration == AS_NOW:
+    if (kinds, figures) == (terms.kinds, terms.figures) and fineness == AS_NOW and duration == AS_NOW:
         return narrow_page(host, grant_id, problem=t("narrow.same"))
     grants.narrow(
         host,
@@ -113,7 +123,8 @@ def narrow_grant(host: Host, grant_id: str) -> AnyResponse:
         grant_id,
         actor=Actor("citizen"),
         kinds=kinds,
-        granularity=None if fineness == AS_NOW else granularity_chosen(terms, kinds, fineness),
+        figures_kept=figures,
+        granularity=None if fineness == AS_NOW or not kinds else granularity_chosen(terms, kinds, fineness),
         expires_at=untils.get(duration),
     )
     return redirect("/-/my-data?done=narrow", code=303)

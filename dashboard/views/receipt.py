@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Response, jsonify
 
 from dashboard import frame
+from dashboard.views.shown_to_readers import figure_titles
 from dashboard.visits import citizens_visit
 from pod_server import consent_receipts, grants
 from pod_server.http_problems import NoSuchPage
@@ -103,6 +104,7 @@ def _page_of(visit: Visit, view: grants.GrantView, receipt: dict[str, Any]) -> R
             )
             for kind in sorted(terms.kinds)
         ]
+        + figure_titles(visit, terms.figures)
     )
     retention = (
         t("receipt.retention-read", partner=partner, duration=visit.wording.duration(terms.retention))

@@ -15,6 +15,7 @@ from vocab.factors import load_factors
 from vocab.kinds import load_kinds
 from vocab.programmes import load_programmes
 from vocab.purposes import load_purposes
+from vocab.shared_figures import load_shared_figures
 from vocab.terms import FOLDER
 
 if TYPE_CHECKING:
@@ -177,6 +178,12 @@ def vocabulary(host: Host) -> Response:
         )
         for each in load_purposes().values()
     )
+    figures = Markup("").join(
+        Markup("<li id='figure-{}'><strong>{}</strong> <code>{}</code> {}</li>").format(
+            each.slug, w.of(each.titles), each.slug, w.of(each.descriptions)
+        )
+        for each in load_shared_figures().values()
+    )
     programmes = Markup("").join(
         Markup("<li id='programme-{}'><strong>{}</strong> {}</li>").format(
             each.slug, w.of(each.titles), w.of(each.descriptions)
@@ -190,13 +197,18 @@ def vocabulary(host: Host) -> Response:
     body = Markup(
         "<h1>{}</h1><p>{}</p><p><a href='/vocab/context.jsonld'>{}</a> · <a href='/vocab/ontology.ttl'>{}</a> · "
         "<a href='/vocab/factors'>{}</a></p><h2>{}</h2><ul>{}</ul><h2>{}</h2><ul>{}</ul><h2>{}</h2><ul>{}</ul>"
-        "<h2>{}</h2><p>{}</p><ul>{}</ul>"
+        "<h2><a href='/vocab/shared-figures.ttl'>{}</a></h2><ul>{}</ul><h2>{}</h2><p>{}</p><ul>{}</ul>"
     ).format(
         t("vocab.title"), t("vocab.words"), t("vocab.context"), t("vocab.ontology"), t("vocab.factors"), t("vocab.kinds"),
         kinds, t("vocab.purposes"), purposes, t("vocab.programmes"), programmes,
-        t("vocab.messages"), t("vocab.messages-words"), messages,
+        t("vocab.figures"), figures, t("vocab.messages"), t("vocab.messages-words"), messages,
     )  # fmt: skip
     return _page(seen, t.plain("vocab.title"), body, None)
+
+
+def shared_figures(_host: Host) -> Response:
+    """The figures that a citizen may let somebody read, as Turtle."""
+    return _file(FOLDER / "shared-figures.ttl", _TURTLE)
 
 
 def ontology(_host: Host) -> Response:

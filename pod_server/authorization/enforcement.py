@@ -10,7 +10,7 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from consent.decision import Refused, decide_grant
+from consent.decision import Refused, decide_grant, decide_reading
 from consent.grant import GrantState
 from consent.reasons import Reason
 from pod_server import partners
@@ -440,6 +440,20 @@ def _is_stopped(tx: Transaction, client_id: str) -> bool:
     return bool(tx.memory[known])
 
 
+def recheck_reading(tx: Transaction, permit: Permit, at: datetime) -> Refused | None:
+    """Read a grant's state and the day's readings again, in the transaction that logs a reading: None, or why not.
+
+    What was opened before is handed out only after this transaction: the commit of a withdrawal is the point after
+    which no reading succeeds either.
+    """
+    if permit.authority != "grant" or permit.terms is None or permit.grant is None:
+        return Refused((Reason.NO_SUCH_GRANT,))
+    refused = recheck_grant(tx, permit, at)
+    if refused is not None:
+        return refused
+    return decide_reading(permit.terms, grant_rows.reads_on(tx, permit.pod_id, permit.grant, at))
+
+
 _ENDED = {
     GrantState.REQUESTED: Reason.NO_SUCH_GRANT,
     GrantState.REFUSED: Reason.NO_SUCH_GRANT,
@@ -456,6 +470,12 @@ def record_use(
     """Count a delivery under its grant, in the transaction that writes it."""
     assert permit.grant is not None
     grant_rows.add_use(tx, permit.pod_id, permit.grant, at, accepted=accepted, duplicates=duplicates, refused=refused)
+
+
+def record_read(tx: Transaction, permit: Permit, at: datetime) -> None:
+    """Count a reading under its grant, in the transaction that logs it."""
+    assert permit.grant is not None
+    grant_rows.add_read(tx, permit.pod_id, permit.grant, at)
 
 
 def require_mandate(host: Host, pod_id: PodId, act: str) -> Permit:

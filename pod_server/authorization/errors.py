@@ -74,6 +74,14 @@ class QuotaExceeded(GrantRefused):
     """The day's quota is used up."""
 
 
+class ReadTooOften(GrantRefused):
+    """The day's readings are used up."""
+
+
+class FigureNotGranted(GrantRefused):
+    """A figure, or a kind of answer, that the consent does not cover."""
+
+
 class InTheFuture(GrantRefused):
     """An activity that has not happened yet."""
 
@@ -99,6 +107,8 @@ _BY_REASON: dict[Reason, type[GrantRefused]] = {
     Reason.OUTSIDE_WINDOW: OutsideWindow,
     Reason.TOO_FINE_GRANULARITY: TooFineGranularity,
     Reason.QUOTA_EXCEEDED: QuotaExceeded,
+    Reason.READ_TOO_OFTEN: ReadTooOften,
+    Reason.FIGURE_NOT_GRANTED: FigureNotGranted,
     Reason.IN_THE_FUTURE: InTheFuture,
     Reason.PARTNER_SUSPENDED: PartnerStopped,
     Reason.KIND_BARRED: KindBarred,
@@ -157,6 +167,8 @@ problems.declare(KindNotGranted, "kind-not-granted", "The kind is not granted", 
 problems.declare(OutsideWindow, "outside-window", "Outside the agreed period", 403, members=("reasons",))
 problems.declare(TooFineGranularity, "too-fine-granularity", "Finer than agreed", 403, members=("reasons",))
 problems.declare(QuotaExceeded, "quota-exceeded", "The day's quota is used up", 429, members=("reasons",))
+problems.declare(ReadTooOften, "read-too-often", "Read too often today", 429, members=("reasons",))
+problems.declare(FigureNotGranted, "figure-not-granted", "Not covered by the consent", 403, members=("reasons",))
 problems.declare(InTheFuture, "in-the-future", "The activity has not happened yet", 422, members=("reasons",))
 problems.declare(PartnerStopped, "partner-suspended", "The partner is stopped for now", 403, members=("reasons",))
 problems.declare(KindBarred, "kind-barred", "The municipality bars this kind", 403, members=("reasons",))

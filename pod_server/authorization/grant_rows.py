@@ -62,6 +62,8 @@ def terms_to_json(terms: GrantTerms) -> dict[str, Any]:
         "quota_per_day": terms.quota_per_day,
         "notice_version": terms.notice_version,
         "notice_hash": terms.notice_hash,
+        "figures": sorted(terms.figures),
+        "reads_per_day": terms.reads_per_day,
     }
 
 
@@ -80,6 +82,8 @@ def terms_from_json(value: dict[str, Any]) -> GrantTerms:
         quota_per_day=value["quota_per_day"],
         notice_version=value["notice_version"],
         notice_hash=value["notice_hash"],
+        figures=frozenset(value.get("figures", ())),
+        reads_per_day=value.get("reads_per_day"),
     )
 
 
@@ -246,6 +250,38 @@ def add_use(
         "refused = consent_use.refused + excluded.refused, last_at = excluded.last_at",
         (pod_id, grant_id, _day_number(at), accepted, duplicates, refused, microseconds(at)),
     )
+
+
+def reads_on(tx: Transaction, pod_id: PodId, grant_id: str, at: datetime) -> int:
+    """How often the grant was read on the day of `at` (UTC)."""
+    row = tx.one(
+        "SELECT reads FROM consent_use WHERE pod_id = ? AND grant_id = ? AND day = ?",
+        (pod_id, grant_id, _day_number(at)),
+    )
+    return 0 if row is None else int(row[0])
+
+
+def add_read(tx: Transaction, pod_id: PodId, grant_id: str, at: datetime) -> None:
+    """Count one reading, in the transaction that writes it into the log."""
+    tx.send(
+        "INSERT INTO consent_use "
+        "(pod_id, grant_id, day, accepted, duplicates, refused, last_at, reads, last_read_at) "
+        "VALUES (?, ?, ?, 0, 0, 0, ?, 1, ?) ON CONFLICT (pod_id, grant_id, day) DO UPDATE SET "
+        "reads = consent_use.reads + 1, last_at = excluded.last_at, last_read_at = excluded.last_read_at",
+        (pod_id, grant_id, _day_number(at), microseconds(at), microseconds(at)),
+    )
+
+
+def reads_of_pod(tx: Transaction, pod_id: PodId, since: datetime) -> dict[str, tuple[int, int, datetime | None]]:
+    """How often each grant of a pod was read since the day of `since`, and ever, and when last."""
+    return {
+        grant_id: (int(lately), int(ever), None if last is None else moment(last))
+        for grant_id, lately, ever, last in tx.all(
+            "SELECT grant_id, SUM(CASE WHEN day >= ? THEN reads ELSE 0 END), SUM(reads), MAX(last_read_at) "
+            "FROM consent_use WHERE pod_id = ? GROUP BY grant_id",
+            (_day_number(since), pod_id),
+        )
+    }
 
 
 def uses_since(tx: Transaction, pod_id: PodId, since: datetime) -> dict[str, list[Use]]:

@@ -16,6 +16,7 @@ from consent.grant import LONGEST_CONSENT, OPERATIONS, GrantTerms
 from pod_server.authorization_server.errors import OAuthError
 from vocab.kinds import load_kinds
 from vocab.purposes import find_purpose
+from vocab.shared_figures import load_shared_figures
 
 if TYPE_CHECKING:
     from consent.grant import Grant
@@ -29,22 +30,38 @@ class _Detail(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """One authorization detail as it comes; members are only ever added."""
 
     type: str
-    datatypes: list[str]
     purpose: str
     valid_to: str = msgspec.field(name="validTo")
-    actions: list[str] = msgspec.field(default_factory=lambda: ["append"])
+    datatypes: list[str] = msgspec.field(default_factory=list)
+    figures: list[str] = msgspec.field(default_factory=list)
+    actions: list[str] | None = None
     locations: list[str] | None = None
     granularity: str | dict[str, str] = "event"
     history_from: str | None = None
     retention: str = "P13M"
     max_records_per_day: int | None = None
+    max_reads_per_day: int | None = None
     legal_basis: str = "eu-gdpr:A6-1-a"
     revocable: bool = True
 
 
+READS_PER_DAY = 24
+"""How often a partner that names no number may read: every reading is a line in the citizen's log."""
+
+
 def detail_type(host: Host) -> str:
-    """The type's IRI on this host; its page describes the members."""
+    """The IRI, on this host, of the type that asks to deliver (and perhaps to read the same kinds)."""
     return f"{host.base_url}/vocab/rar#pod-append"
+
+
+def read_type(host: Host) -> str:
+    """The IRI, on this host, of the type that asks to read alone: figures of the twin, or kinds of activity."""
+    return f"{host.base_url}/vocab/rar#pod-read"
+
+
+def detail_types(host: Host) -> list[str]:
+    """Both types, as the authorization server's metadata names them (RFC 9396, section 10)."""
+    return [detail_type(host), read_type(host)]
 
 
 def _refused(description: str) -> OAuthError:
@@ -93,19 +110,30 @@ def terms_asked_for(host: Host, client_id: str, text: str) -> GrantTerms:
         raise _refused("one authorization detail: one purpose is decided about at a time")
     detail = details[0]
     now = host.clock.now()
-    if detail.type != detail_type(host):
-        raise _refused(f"type is to be {detail_type(host)}")
+    if detail.type not in detail_types(host):
+        raise _refused(f"type is to be {' or '.join(detail_types(host))}")
+    reads = detail.type == read_type(host)
+    actions = detail.actions if detail.actions is not None else ["read"] if reads else ["append"]
     if detail.legal_basis != "eu-gdpr:A6-1-a" or not detail.revocable:
         raise _refused("consent (eu-gdpr:A6-1-a) is the only basis here, and always revocable")
-    if detail.locations is not None and detail.locations != [f"{host.base_url}/bridge/activities"]:
-        raise _refused(f"locations, where given, is to be [{host.base_url}/bridge/activities]")
-    if not set(detail.actions) <= OPERATIONS:
+    place = f"{host.base_url}/bridge/{'grants' if reads else 'activities'}"
+    if detail.locations is not None and detail.locations != [place]:
+        raise _refused(f"locations, where given, is to be [{place}]")
+    if not set(actions) <= OPERATIONS:
         raise _refused("actions are append and read")
+    if reads and actions != ["read"]:
+        raise _refused("actions is [read] for this type; to deliver is another consent")
     purpose = find_purpose(detail.purpose)
     if purpose is None:
         raise _refused("purpose is not one of the vocabulary's")
-    if not 1 <= len(detail.datatypes) <= 20:
-        raise _refused("datatypes names one to twenty kinds of activity")
+    if detail.figures and not reads:
+        raise _refused(f"figures are asked for by the type {read_type(host)}")
+    if unknown := sorted(set(detail.figures) - load_shared_figures().keys()):
+        raise _refused(f"figures: {unknown[0][:60]!r} is none of {', '.join(load_shared_figures())}")
+    if not 1 <= len(detail.datatypes) + len(detail.figures) <= 20:
+        raise _refused("datatypes names one to twenty kinds of activity, or figures so many figures")
+    if detail.max_reads_per_day is not None and "read" not in actions:
+        raise _refused("max_reads_per_day is for who reads")
     kinds = frozenset(_kind_slug(name) for name in detail.datatypes)
     granularity = detail.granularity
     if not isinstance(granularity, str):
@@ -118,12 +146,14 @@ def terms_asked_for(host: Host, client_id: str, text: str) -> GrantTerms:
             client_id=client_id,
             purpose=purpose.slug,
             kinds=kinds,
-            operations=frozenset(detail.actions),
+            operations=frozenset(actions),
             granularity=granularity,
             history_from=now if detail.history_from is None else _moment(detail.history_from, "history_from"),
             expires_at=expires_at,
             retention=detail.retention,
             quota_per_day=detail.max_records_per_day,
+            figures=frozenset(detail.figures),
+            reads_per_day=(detail.max_reads_per_day or READS_PER_DAY) if "read" in actions else None,
         )
     except TermsInvalid as error:
         raise _refused(str(error)) from error
@@ -132,9 +162,11 @@ def terms_asked_for(host: Host, client_id: str, text: str) -> GrantTerms:
 def details_of(host: Host, grant: Grant, subject: Subject) -> list[dict[str, Any]]:
     """A grant in the same words, enriched with what the partner needs to use it (RFC 9396, section 7)."""
     terms = grant.terms
+    reads = terms.operations == {"read"}
+    door = f"{host.base_url}/bridge/grants/{grant.id}" if reads else f"{host.base_url}/bridge/activities"
     detail: dict[str, Any] = {
-        "type": detail_type(host),
-        "locations": [f"{host.base_url}/bridge/activities"],
+        "type": read_type(host) if reads else detail_type(host),
+        "locations": [f"{host.base_url}/bridge/grants" if reads else door],
         "actions": sorted(terms.operations),
         "datatypes": sorted(terms.kinds),
         "purpose": terms.purpose,
@@ -146,9 +178,13 @@ def details_of(host: Host, grant: Grant, subject: Subject) -> list[dict[str, Any
         "revocable": True,
         "grant": grant.id,
         "subject": subject,
-        "location": f"{host.base_url}/bridge/activities",
+        "location": door,
         "state": str(grant.state_at(host.clock.now())),
     }
+    if terms.figures:
+        detail["figures"] = sorted(terms.figures)
     if terms.quota_per_day is not None:
         detail["max_records_per_day"] = terms.quota_per_day
+    if terms.reads_per_day is not None:
+        detail["max_reads_per_day"] = terms.reads_per_day
     return [detail]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from consent.decision import Refused
+from consent.errors import TermsInvalid
 from consent.grant import GrantState, merged
 from consent.reasons import Reason
 from pod_server import consent_receipts, grants
@@ -63,7 +64,11 @@ def terms_after(host: Host, partner: Partner, action: str, grant_id: str, asked:
         raise OAuthError("invalid_grant_id", "no grant of yours that could be changed has this grant_id")
     if grant.terms.purpose != asked.purpose:
         raise OAuthError("invalid_authorization_details", "another purpose is another consent: create one")
-    return merged(grant.terms, asked) if action == "merge" else asked
+    try:
+        return merged(grant.terms, asked) if action == "merge" else asked
+    except TermsInvalid as error:
+        # Figures are read alone: to deliver is another consent.
+        raise OAuthError("invalid_authorization_details", str(error)) from error
 
 
 def query(host: Host, partner: AuthenticatedPartner, grant_id: str) -> dict[str, Any]:

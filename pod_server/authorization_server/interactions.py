@@ -57,6 +57,7 @@ class Answer:
     Attributes:
         refused: True for no; the rest is then ignored.
         kinds: The kinds that were chosen.
+        figures: The figures that were chosen.
         granularity: Coarser than asked for, or None for as asked.
         history_from: Later than asked for, or None for as asked.
         expires_at: Earlier than asked for, or None for as asked.
@@ -66,6 +67,7 @@ class Answer:
 
     refused: bool
     kinds: frozenset[str] = frozenset()
+    figures: frozenset[str] = frozenset()
     granularity: str | Mapping[str, str] | None = None
     history_from: datetime | None = None
     expires_at: datetime | None = None
@@ -117,6 +119,7 @@ def answer_interaction(
         terms = narrowed(
             terms,
             kinds=answer.kinds,
+            figures=answer.figures,
             granularity=answer.granularity,
             history_from=answer.history_from,
             expires_at=answer.expires_at,

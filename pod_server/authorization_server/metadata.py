@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pod_server.authorization_server import jose
-from pod_server.authorization_server.authorization_details import detail_type
+from pod_server.authorization_server.authorization_details import detail_types
 from pod_server.signing_keys import ID_TOKEN_ALGORITHMS
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def authorization_server(host: Host) -> dict[str, Any]:
         "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
         "dpop_signing_alg_values_supported": algorithms,
         "authorization_response_iss_parameter_supported": True,
-        "authorization_details_types_supported": [detail_type(host)],
+        "authorization_details_types_supported": detail_types(host),
         "scopes_supported": ["openid", "webid", "offline_access"],
         "service_documentation": f"{host.base_url}/problems/oauth-error",
     }

@@ -11,7 +11,7 @@ from pod_server.signatures.keys import (
     thumbprint,
     webhook_proof_key,
 )
-from pod_server.signatures.pairwise import pairwise_subject
+from pod_server.signatures.pairwise import pairwise_name, pairwise_subject
 
 __all__ = [
     "ClaimInvalid",
@@ -23,6 +23,7 @@ __all__ = [
     "consent_receipt_key",
     "issuer_key",
     "log_checkpoint_key",
+    "pairwise_name",
     "pairwise_subject",
     "sign_jws",
     "thumbprint",

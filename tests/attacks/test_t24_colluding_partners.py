@@ -1,7 +1,8 @@
 """T24: two partners lay everything they ever received side by side, to find out which of their customers are one person.
 
 Each citizen goes through a whole life with both: a question with proofs and codes, tokens, deliveries good and bad, receipts,
-pauses, a narrowing, a renewal, a withdrawal, an erasure, and the notices of all of that. Whatever the two have in common for
+pauses, a narrowing, a renewal, a withdrawal, an erasure, the notices of all of that, and what both may read of the same
+figures and activities. Whatever the two have in common for
 one citizen, and for no other, would join them.
 """
 
@@ -17,6 +18,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from oauth_client import CITIZEN
+from twin_activities import electricity, trip
+from twin_citizen import Citizen
 from whole_house import House, whole_app
 
 from partner_bridge.outbox import send_waiting
@@ -25,6 +28,8 @@ from pod_server.authorization_server import interactions
 from pod_server.outbound import Response
 
 CITIZENS = ("kari", "ola", "amir")
+NUMBERS = re.compile(r'"[-0-9.:TZE+]+"(?=\^\^)|(?<=\s)[-0-9.e]+(?=\s)')
+"""Numbers, days and times as Turtle writes them."""
 WORD = re.compile(r"[A-Za-z0-9_.:+/~-]{4,}")
 
 
@@ -60,6 +65,34 @@ class Known:
         for text in texts:
             plain = text if isinstance(text, str) else json.dumps(text)
             self.words[citizen] |= set(WORD.findall(opened(plain)))
+
+
+def read_by(house: House, citizen: Any, name: str, partner: Any, known: Known, tick: Any) -> None:
+    """Everything that a partner can read of one citizen; the numbers themselves are what the citizen chose to show both.
+
+    Two who may read the same figure of somebody see the same figure: no name can hide that, and the page that asks says
+    what is read. What must not join is everything around the numbers.
+    """
+    grant = house.grant(
+        citizen,
+        partner,
+        operations=frozenset({"read"}),
+        kinds=frozenset({"transit-trip", "electricity-reading"}),
+        figures=frozenset({"footprint-month", "electricity-day"}),
+        granularity="event",
+        reads_per_day=10,
+        history_from=house.host.clock.now() - timedelta(days=60),
+    )
+    for path in ("figures", "graph", "graph?kind=transit-trip", "figures?figure=waste-month", "graph?from=x"):
+        tick()
+        address = f"{house.host.base_url}/bridge/grants/{grant}/{path.partition('?')[0]}"
+        headers = {"Accept": "text/turtle", **partner.partner.authorised("GET", address, partner.token)}
+        answer = partner.partner.client.get(f"/bridge/grants/{grant}/{path}", headers=headers)
+        if answer.status_code == 200:
+            assert "rdf:value" in answer.text or "quantity" in answer.text or "rdf-syntax-ns#value" in answer.text
+        known.note(name, NUMBERS.sub(" ", answer.text), dict(answer.headers) | {"Content-Length": ""})
+    tick()
+    known.note(name, partner.send("GET", f"/-/oauth/grants/{grant}").text)
 
 
 def life_with(house: House, citizen: Any, name: str, partner: Any, known: Known, tick: Any) -> None:
@@ -126,6 +159,12 @@ def lives(city):
     city.host = host
     house = House(city, host, whole_app(host))
     citizens = {name: city.citizen(name, name=name.title()) for name in CITIZENS}
+    for number, (name, made) in enumerate(citizens.items()):
+        life = Citizen(city, made)
+        at = host.clock.now() - timedelta(days=2, minutes=7 * number)
+        life.deliver("TrønderEnergi", electricity(f"{name}-meter-1", at, 60, 1.25 + number, meter=f"70705750{name}"))
+        life.deliver("AtB", trip(f"{name}-ticket-1", at, 4.5 + number, ticket=f"ticket-of-{name}"))
+        life.think()
     known: dict[str, Known] = {}
     step = iter(range(1, 10_000))
 
@@ -143,6 +182,7 @@ def lives(city):
         mine = known[partner_name] = Known()
         for name, citizen in citizens.items():
             life_with(house, citizen, name, partner, mine, tick)
+            read_by(house, citizen, name, partner, mine, tick)
             while send_waiting(host):
                 pass
             for body in mailbox.received.pop(hook, []):

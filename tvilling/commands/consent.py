@@ -26,7 +26,9 @@ def consent() -> None:
 @consent.command("give")
 @click.argument("handle")
 @click.option("--partner", "client_id", required=True, help="The partner's client identifier.")
-@click.option("--kind", "kinds", multiple=True, required=True, help="A kind of activity; may be repeated.")
+@click.option("--kind", "kinds", multiple=True, help="A kind of activity that may be delivered; may be repeated.")
+@click.option("--read", "reads", multiple=True, help="A figure or a kind that may be read; may be repeated.")
+@click.option("--reads-per-day", type=click.IntRange(1, 1440), default=None, help="The most readings a day; 24.")
 @click.option("--purpose", default="personal-footprint", help="A purpose of /vocab/purposes.")
 @click.option("--expires", default=None, help="When the consent ends; a year from now where it is left out.")
 @click.option(
@@ -44,6 +46,8 @@ def give(
     handle: str,
     client_id: str,
     kinds: tuple[str, ...],
+    reads: tuple[str, ...],
+    reads_per_day: int | None,
     purpose: str,
     expires: str | None,
     window: str | None,
@@ -51,13 +55,21 @@ def give(
     quota: int | None,
     passphrase_file: str | None,
 ) -> None:
-    """Give a partner a consent, on the citizen's behalf."""
+    """Give a partner a consent, on the citizen's behalf: to deliver kinds of activity, or to read figures or kinds."""
     from consent.grant import GrantTerms  # noqa: PLC0415
     from pod_server import grants  # noqa: PLC0415
+    from pod_server.authorization_server.authorization_details import READS_PER_DAY  # noqa: PLC0415
     from pod_server.opening import find_pod  # noqa: PLC0415
     from vocab.kinds import load_kinds  # noqa: PLC0415
+    from vocab.shared_figures import load_shared_figures  # noqa: PLC0415
 
-    known = load_kinds().by_slug
+    known, figures = load_kinds().by_slug, load_shared_figures()
+    if bool(kinds) == bool(reads):
+        raise SettingsError("either --kind (to deliver) or --read (to read): each is a consent of its own")
+    if unknown := sorted(set(reads) - set(known) - set(figures)):
+        raise SettingsError(
+            f"--read: {unknown[0]!r} is no figure and no kind; there are {', '.join([*figures, *sorted(known)])}"
+        )
     if unknown := sorted(set(kinds) - set(known)):
         raise SettingsError(f"--kind: {unknown[0]!r} is no kind of activity; there are {', '.join(sorted(known))}")
     with frame.host() as host:
@@ -68,8 +80,10 @@ def give(
         terms = GrantTerms(
             client_id=client_id,
             purpose=purpose,
-            kinds=frozenset(kinds),
-            operations=frozenset({"append"}),
+            kinds=frozenset(kinds) or frozenset(reads) & known.keys(),
+            operations=frozenset({"read"} if reads else {"append"}),
+            figures=frozenset(reads) & figures.keys(),
+            reads_per_day=(reads_per_day or READS_PER_DAY) if reads else None,
             granularity=granularity,
             history_from=moment(start, "--window") if start else now - WHOLE_PAST,
             valid_to=moment(end, "--window") if end else None,
@@ -84,8 +98,9 @@ def give(
             {
                 "grant": made.id,
                 "subject": grants.subject_of(host, made),
-                "location": grants.location_of(host),
+                "location": f"{host.base_url}/bridge/grants/{made.id}" if reads else grants.location_of(host),
                 "kinds": sorted(made.terms.kinds),
+                "figures": sorted(made.terms.figures),
                 "expires": made.terms.expires_at.isoformat(),
             }
         )
@@ -112,6 +127,8 @@ def list_all(frame: Frame, *, handle: str) -> None:
                 "purpose": view.grant.terms.purpose,
                 "kinds": sorted(view.grant.terms.kinds),
                 "expires": view.grant.terms.expires_at.isoformat(),
+                "figures": sorted(view.grant.terms.figures),
+                "reads": view.reads,
                 "accepted": view.accepted,
                 "duplicates": view.duplicates,
                 "refused": view.refused,

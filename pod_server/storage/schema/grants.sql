@@ -61,7 +61,7 @@ CREATE TABLE consent_notice (
   first_answered BIGINT NOT NULL
 );
 
--- How much was delivered, a row a grant and day (days since 1970, UTC).
+-- How much was delivered and how often was read, a row a grant and day (days since 1970, UTC).
 CREATE TABLE consent_use (
   pod_id BIGINT NOT NULL,
   grant_id TEXT NOT NULL,
@@ -70,6 +70,8 @@ CREATE TABLE consent_use (
   duplicates BIGINT NOT NULL,
   refused BIGINT NOT NULL,
   last_at BIGINT NOT NULL,
+  reads BIGINT NOT NULL DEFAULT 0,
+  last_read_at BIGINT,
   PRIMARY KEY (pod_id, grant_id, day)
 );
 
