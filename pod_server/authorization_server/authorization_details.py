@@ -153,10 +153,14 @@ def terms_asked_for(host: Host, client_id: str, text: str) -> GrantTerms:
             retention=detail.retention,
             quota_per_day=detail.max_records_per_day,
             figures=frozenset(detail.figures),
-            reads_per_day=(detail.max_reads_per_day or READS_PER_DAY) if "read" in actions else None,
+            reads_per_day=_reads_per_day(detail) if "read" in actions else None,
         )
     except TermsInvalid as error:
         raise _refused(str(error)) from error
+
+
+def _reads_per_day(detail: _Detail) -> int:
+    return READS_PER_DAY if detail.max_reads_per_day is None else detail.max_reads_per_day
 
 
 def details_of(host: Host, grant: Grant, subject: Subject) -> list[dict[str, Any]]:

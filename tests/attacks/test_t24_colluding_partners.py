@@ -26,9 +26,10 @@ from partner_bridge.outbox import send_waiting
 from pod_server import grants, partners
 from pod_server.authorization_server import interactions
 from pod_server.outbound import Response
+from twin_agent.worker import run_until_idle
 
 CITIZENS = ("kari", "ola", "amir")
-NUMBERS = re.compile(r'"[-0-9.:TZE+]+"(?=\^\^)|(?<=\s)[-0-9.e]+(?=\s)')
+NUMBERS = re.compile(r'"[-0-9.:TZE+]+"(?=\^\^)|(?<=\s)[-0-9.eE+]+(?=\s)')
 """Numbers, days and times as Turtle writes them."""
 WORD = re.compile(r"[A-Za-z0-9_.:+/~-]{4,}")
 
@@ -182,6 +183,7 @@ def lives(city):
         mine = known[partner_name] = Known()
         for name, citizen in citizens.items():
             life_with(house, citizen, name, partner, mine, tick)
+            run_until_idle(host)  # the erasure took the combined figures away; the twin makes them anew
             read_by(house, citizen, name, partner, mine, tick)
             while send_waiting(host):
                 pass

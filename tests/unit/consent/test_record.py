@@ -102,6 +102,25 @@ def test_every_kind_and_a_grant_to_read_make_a_whole_record():
     assert complaints(receipt_of(["given"], replace(TERMS, operations=frozenset({"read"})))) == []
 
 
+def test_a_grant_to_read_figures_makes_a_whole_record_with_odrl_read_of_each():
+    terms = replace(
+        TERMS, kinds=frozenset(), figures=frozenset({"footprint-month", "electricity-day"}),
+        operations=frozenset({"read"}), reads_per_day=4, quota_per_day=None,
+    )  # fmt: skip
+    for state in HISTORIES.values():
+        assert complaints(receipt_of(state, terms)) == []
+    receipt = receipt_of(["given"], terms)
+    assert [(rule["action"], rule["target"]) for rule in receipt["agreement"]["permission"]] == [
+        ("odrl:read", "https://w3id.org/tvilling/figure/electricity-day"),
+        ("odrl:read", "https://w3id.org/tvilling/figure/footprint-month"),
+    ]
+    assert receipt["agreement"]["obligation"]["action"] == "odrl:delete"
+    process = receipt["record"]["process"]
+    assert process["readsPerDay"] == 4
+    assert {each["granularity"] for each in process["personalData"]} == {"P1M", "P1D"}
+    assert process["recipient"] == [CIRCUMSTANCES.partner.iri]
+
+
 def without(member, *path):
     receipt = receipt_of(["given"])
     place = receipt
