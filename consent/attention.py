@@ -29,6 +29,8 @@ class Attention(StrEnum):
 
     ENDS_SOON = "ends-soon"
     UNUSED = "unused"
+    CONFIRM = "to-confirm"
+    """A guardian gave it, and its citizen is old enough now (delegation.py); birthdays find these, not `attention`."""
 
 
 def reminded_from(grant: Grant) -> datetime:

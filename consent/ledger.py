@@ -41,7 +41,8 @@ class GrantEvent:
         kind: What happened.
         at: When, in the city's time.
         expires_at: For `given`, `renewed` and `narrowed`, when the consent ends from now on.
-        by: Who made it happen: `citizen`, `assistant` (the operator, asked by the citizen), `partner` or `host`.
+        by: Who made it happen: `citizen`, `assistant` (the operator, asked by the citizen), `guardian` or
+            `attorney` (for the citizen, under an authority), `partner` or `host`.
     """
 
     kind: EventKind

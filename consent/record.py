@@ -57,6 +57,8 @@ _UNTIL: dict[EventKind, str] = {
 _METHODS = {
     "citizen": "an answer on the host's pages, signed in",
     "assistant": "the operator's command, at the citizen's request",
+    "guardian": "a guardian's answer on the host's pages, signed in, under an authority the host recorded (GDPR Art. 8(2))",
+    "attorney": "an answer on the host's pages under a power of attorney the host recorded",
     "partner": "the partner's own call at the authorization server",
     "host": "the host's clock",
 }
@@ -316,7 +318,12 @@ def _process(grant: Grant, circumstances: Circumstances) -> dict[str, Any]:
 
 
 def _status(event: GrantEvent, terms: GrantTerms, circumstances: Circumstances, iri: str) -> dict[str, Any]:
-    by = {"partner": circumstances.partner.iri, "host": circumstances.host.iri}.get(event.by, f"{iri}#subject")
+    by = {
+        "partner": circumstances.partner.iri,
+        "host": circumstances.host.iri,
+        "guardian": f"{iri}#guardian",
+        "attorney": f"{iri}#attorney",
+    }.get(event.by, f"{iri}#subject")
     if event.kind in _UNTIL:
         duration = {"type": "UntilEventDuration", "value": _UNTIL[event.kind]}
     else:

@@ -133,6 +133,8 @@ class Visit:
         form_token: What every form on the page carries.
         waiting: How many proposals and reminders wait for an answer.
         demo_speed: How fast the city's time runs, where this is the demo; None elsewhere.
+        acting_for: The handle of the citizen for whom a representative acts on this page, or "".
+        acting_home: That citizen's consent centre, or "".
     """
 
     host: Host
@@ -144,6 +146,8 @@ class Visit:
     form_token: str
     waiting: int = 0
     demo_speed: float | None = None
+    acting_for: str = ""
+    acting_home: str = ""
     redirect_origins: tuple[str, ...] = field(default_factory=tuple)
 
     @property

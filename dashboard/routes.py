@@ -24,6 +24,7 @@ from dashboard.views import (
     public,
     receipt,
     remove,
+    representation,
     security,
     take_along,
     twin,
@@ -79,7 +80,7 @@ def register(app: Flask, host: Host) -> None:
     rule("/-/twin/<proposal>/decline", "decline", lambda proposal: twin.decline(host, proposal), methods=["POST"])
 
     rule("/-/my-data", "my-data", lambda: my_data.my_data(host))
-    for verb in ("withdraw", "pause", "resume", "renew", "keep", "erase"):
+    for verb in ("withdraw", "pause", "resume", "renew", "keep", "confirm", "erase"):
         rule(
             f"/-/grants/<grant>/{verb}",
             f"grant-{verb}",
@@ -93,6 +94,31 @@ def register(app: Flask, host: Host) -> None:
         lambda grant: narrow_grant.narrow_grant(host, grant),
         methods=["POST"],
     )
+    rule("/-/representation", "representation", lambda: representation.representation_page(host))
+    rule(
+        "/-/representation/<authority>/end",
+        "end-authority",
+        lambda authority: representation.end_authority(host, authority),
+        methods=["POST"],
+    )
+    rule("/-/for/<authority>", "represented", lambda authority: representation.represented_page(host, authority))
+    for verb in ("withdraw", "pause", "resume", "renew", "erase"):
+        rule(
+            f"/-/for/<authority>/grants/<grant>/{verb}",
+            f"represented-{verb}",
+            lambda authority, grant, verb=verb: my_data.change_grant(host, grant, verb, authority),
+            methods=["POST"],
+        )
+    for name, narrow_one, methods in (
+        ("represented-narrow", narrow_grant.narrow_page, ["GET"]),
+        ("represented-narrow-form", narrow_grant.narrow_grant, ["POST"]),
+    ):
+        rule(
+            "/-/for/<authority>/grants/<grant>/narrow",
+            name,
+            lambda authority, grant, narrow_one=narrow_one: narrow_one(host, grant, authority),
+            methods=methods,
+        )
     rule("/-/grants/<grant>/receipt", "receipt", lambda grant: receipt.receipt_page(host, grant))
     rule("/-/grants/<grant>/receipt.jsonld", "receipt-file", lambda grant: receipt.receipt_file(host, grant))
     rule("/-/research/give", "research-give", lambda: my_data.give_to_research(host), methods=["POST"])

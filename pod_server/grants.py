@@ -14,11 +14,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from consent.decision import Refused
+from consent.delegation import Act
 from consent.errors import TermsInvalid
 from consent.grant import Grant, GrantState, GrantTerms, narrowed
 from consent.ledger import EventKind, GrantEvent, Standing, fold, follow
 from consent.reasons import Reason
-from pod_server import consent_receipts, feed, figures, inboxes, key_epochs, outbox, partners, sandbox
+from pod_server import consent_receipts, delegation, feed, figures, inboxes, key_epochs, outbox, partners, sandbox
 from pod_server.authorization import grant_rows
 from pod_server.authorization.errors import refusal_error
 from pod_server.clock import microseconds
@@ -155,6 +156,7 @@ def give_all(
     with host.storage.write() as tx:
         now = host.clock.now()
         for grant_id, terms in zip(ids, all_terms, strict=True):
+            delegation.require(host, tx, pod_id, actor, Act.GIVE, purpose=terms.purpose)
             partner = _active_partner(tx, terms.client_id, pod_id)
             event = GrantEvent(EventKind.GIVEN, now, terms.expires_at, _said_by(actor))
             standing = follow(Standing(), event)
@@ -173,6 +175,7 @@ def refuse(host: Host, pod_id: PodId, terms: GrantTerms, *, actor: Actor) -> Gra
     """Write down that the citizen said no; the partner learns nothing but that, and may not ask again at once."""
     with host.storage.write() as tx:
         now = host.clock.now()
+        delegation.require(host, tx, pod_id, actor, Act.REFUSE, purpose=terms.purpose)
         partner = _active_partner(tx, terms.client_id, pod_id)
         event = GrantEvent(EventKind.REFUSED, now, by=_said_by(actor))
         grant = Grant(new_grant_id(), pod_id, terms, GrantState.REFUSED, 1, 1, now, now)
@@ -266,6 +269,16 @@ def renew(
         return replace(terms, expires_at=expires_at, notice_version=version, notice_hash=notice_hash)
 
     return _change(host, pod_id, grant_id, EventKind.RENEWED, actor=actor, change=under_this_notice)
+
+
+def confirm(host: Host, pod_id: PodId, grant_id: str, *, actor: Actor) -> Grant:
+    """Say yes oneself to what a guardian gave: the same terms until the same end, a new affirmative act.
+
+    Raises:
+        NoSuchGrant: the pod has no such grant.
+        EventOutOfOrder: the grant was withdrawn or erased.
+    """
+    return _change(host, pod_id, grant_id, EventKind.RENEWED, actor=actor, change=replace)
 
 
 def give_anew(host: Host, pod_id: PodId, grant_id: str, terms: GrantTerms, *, actor: Actor) -> Grant:
@@ -528,6 +541,8 @@ def _change_within(
     """As `_write_change`, in the caller's transaction."""
     now = host.clock.now()
     grant = _grant_or_refusal(host, tx, pod_id, grant_id)
+    if kind in _ACTS:
+        delegation.require(host, tx, pod_id, actor, _ACTS[kind], purpose=grant.terms.purpose)
     if unless is not None and grant.state is unless:
         return grant, False
     partner = partners.find_partner(tx, grant.terms.client_id)
@@ -568,9 +583,27 @@ def _change_within(
     return changed, True
 
 
+_ACTS = {
+    EventKind.PAUSED: Act.PAUSE,
+    EventKind.RESUMED: Act.RESUME,
+    EventKind.RENEWED: Act.RENEW,
+    EventKind.NARROWED: Act.NARROW,
+    EventKind.WITHDRAWN: Act.WITHDRAW,
+    EventKind.ERASED: Act.ERASE,
+}
+
+_SAID_BY = {
+    "operator-assisted": "assistant",
+    "partner": "partner",
+    "operator": "host",
+    "guardian": "guardian",
+    "attorney": "attorney",
+}
+
+
 def _said_by(actor: Actor) -> str:
     """Whose act an event is, in the words of the record."""
-    return {"operator-assisted": "assistant", "partner": "partner", "operator": "host"}.get(actor.kind, "citizen")
+    return _SAID_BY.get(actor.kind, "citizen")
 
 
 def _tell(

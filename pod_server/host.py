@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from consent.delegation import AgeRules
 from pod_server.lookups import Lookups
 from pod_server.quota import DEFAULT_LARGEST_BINARY_BYTES, DEFAULT_QUOTA_BYTES
 from pod_server.signing_keys import SigningKeys
@@ -44,6 +45,7 @@ class Host:
         quota_bytes: What the documents of a pod may take, where the pod has no quota of its own.
         largest_binary_bytes: The largest single document that is not RDF.
         witnesses: Who watches over the logs: address and key of each.
+        age_rules: From which age on citizens answer for themselves.
     """
 
     base_url: str
@@ -62,6 +64,7 @@ class Host:
     witnesses: tuple[tuple[str, VerifierKey], ...] = ()
     quota_bytes: int = DEFAULT_QUOTA_BYTES
     largest_binary_bytes: int = DEFAULT_LARGEST_BINARY_BYTES
+    age_rules: AgeRules = field(default_factory=AgeRules)
 
     @cached_property
     def binaries(self) -> BinaryFiles:

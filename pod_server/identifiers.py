@@ -30,8 +30,9 @@ class Actor:
     """Who does something, as the log tells it.
 
     Attributes:
-        kind: `citizen`, `partner`, `app`, `script`, `twin`, `research`, `operator`, `operator-assisted` or `anonymous`.
-        id: A client identifier, a WebID or empty.
+        kind: `citizen`, `partner`, `app`, `script`, `twin`, `research`, `operator`, `operator-assisted`, `guardian`,
+            `attorney` or `anonymous`.
+        id: A client identifier, a WebID, a representative's authority, or empty.
         name: What a person would call them.
     """
 

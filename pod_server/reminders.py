@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from consent.attention import REMIND_BEFORE, UNUSED_AFTER, Attention, attention
 from consent.decision import Refused
+from consent.grant import GrantState
 from consent.reasons import Reason
 from pod_server import outbox, partners
 from pod_server.authorization import grant_rows
@@ -39,7 +40,8 @@ class Reminder:
     Attributes:
         grant: Its id.
         about: Why.
-        since: For an unused consent, the last use or the giving; for one that ends soon, its end. City's time.
+        since: For an unused consent, the last use or the giving; for one that ends soon, its end; for one to confirm, until
+            when. City's time.
     """
 
     grant: GrantId
@@ -137,6 +139,36 @@ def waiting(tx: Transaction, pod_id: PodId) -> list[Reminder]:
     ]
 
 
+def ask_to_confirm(host: Host, pod_id: PodId, grant_id: GrantId) -> bool:
+    """Ask a young person about a consent that a guardian gave; False where it changed at the same moment."""
+    with host.storage.write() as tx:
+        now = host.clock.now()
+        grant = grant_rows.grant_in_pod(tx, host.host_key, pod_id, grant_id)
+        if grant is None or grant.state_at(now) is not GrantState.ACTIVE:
+            return False
+        tx.execute("DELETE FROM consent_reminder WHERE pod_id = ? AND grant_id = ?", (pod_id, grant_id))
+        _keep_reminder(tx, grant, Attention.CONFIRM, since=now + host.age_rules.confirm_within, now=now)
+        _log(tx, grant, f"consent-{Attention.CONFIRM}", actor=Actor("operator"), at=now)
+    host.signal.notify([pod_id])
+    return True
+
+
+def _keep_reminder(tx: Transaction, grant: Grant, about: Attention, *, since: datetime, now: datetime) -> None:
+    tx.execute(
+        "INSERT INTO consent_reminder (pod_id, grant_id, state_version, about, since, told_at, look_again, answered) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
+        (
+            grant.pod_id,
+            grant.id,
+            grant.state_version,
+            str(about),
+            microseconds(since),
+            microseconds(now),
+            microseconds(grant.terms.expires_at),
+        ),
+    )
+
+
 def keep(host: Host, pod_id: PodId, grant_id: str, *, actor: Actor) -> None:
     """The citizen has looked and lets the consent stand as it is.
 
@@ -148,7 +180,9 @@ def keep(host: Host, pod_id: PodId, grant_id: str, *, actor: Actor) -> None:
         if grant is None:
             raise refusal_error(Refused((Reason.NO_SUCH_GRANT,)))
         kept = tx.execute(
-            "UPDATE consent_reminder SET answered = 1 WHERE pod_id = ? AND grant_id = ? AND answered = 0",
+            # What a guardian gave is confirmed by an act of one's own (grants.confirm), not left standing.
+            "UPDATE consent_reminder SET answered = 1 "
+            "WHERE pod_id = ? AND grant_id = ? AND answered = 0 AND about <> 'to-confirm'",
             (pod_id, grant_id),
         )
         if kept:

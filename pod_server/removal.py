@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from consent.grant import GrantState
-from pod_server import grants, partners, signing_keys
+from pod_server import delegation, grants, partners, signing_keys
 from pod_server.authentication.accounts import forget_name
 from pod_server.authorization import grant_rows
 from pod_server.clock import microseconds
@@ -102,6 +102,7 @@ def remove_citizen(host: Host, pod_id: PodId, *, actor: Actor) -> Removed:
             (NO_POD, pod_id),
         )
         rows = {table: tx.execute(f"DELETE FROM {table} WHERE pod_id = ?", (pod_id,)) for table in tables_of_pods()}
+        delegation.forget_representative(tx, pod_id)
         forget_name(tx, host, pod.handle)
         says = _statement(host, pod, keys=keys, files=files, rows=rows, head=head, told=told)
         receipt = sign_jws(signing_keys.current(host), says, typ=RECEIPT_TYPE)

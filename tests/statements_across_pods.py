@@ -31,6 +31,7 @@ ALLOWED = {
     r"FROM consent\b.*client_id = \?": "a partner's consents: the operator's notice of a breach, the partner's own page",
     r"^SELECT pod_id, grant_id, state_version FROM consent$": "a restore compares consents with those it replaces",
     r"FROM consent_receipt WHERE filed = 0": "receipts that wait for their pod to be opened",
+    r"FROM representation WHERE (representative_pod = \?|state )": "from a representative to those represented; the agent looks for birthdays",
     r"consent_reminder\b": "the agent looks for consents whose end is near",
     r"FROM (resealing|upload|storage_use|webhook_channel|pending_delivery|sealed_delivery|upstream_link|arriving_pod|unsettled_pod|document_part)\b": (
         "the agent looks for work that was begun: each shard answers for its own"
@@ -39,6 +40,8 @@ ALLOWED = {
     r"^SELECT (MAX|COUNT)\(": "the operator's check-up: one number a shard",
     r"^SELECT state, .*COUNT\(\*\) FROM (pod|consent) GROUP BY": "metrics: one number a shard",
     r"^SELECT DISTINCT pod_id FROM document WHERE binary_name IS NOT NULL$": "the sweeper and the doctor look for files",
+    r"^UPDATE representation SET state = 'ended' WHERE state = 'standing'$": "a restore ends what may have been ended since",
+    r"^UPDATE representation SET state = 'ended' WHERE representative_pod = \?": "who was removed answers for nobody",
     r"^DELETE FROM \w+$": "a restore ends every way in that its backup still had",
 }
 

@@ -113,6 +113,7 @@ def create_host(settings: Settings, *, make_folders: bool = True) -> Host:
         allow_insecure=settings.is_loopback,
         quota_bytes=settings.quota_bytes,
         largest_binary_bytes=settings.largest_binary_bytes,
+        age_rules=settings.age_rules(),
         signing_keys=SigningKeys(timedelta(days=settings.signing_key_days) if settings.signing_key_days else None),
     )
 

@@ -448,6 +448,8 @@ def _mend(host: Host) -> tuple[tuple[str, ...], int]:
     with host.storage.write() as tx:
         for table in _SHORT_LIVED:
             tx.execute(f"DELETE FROM {table}")
+        # A power that was ended since the backup must not come back; a child's age must not be forgotten either.
+        tx.execute("UPDATE representation SET state = 'ended' WHERE state = 'standing'")
         tx.execute("UPDATE feed SET claimed_by = '', claimed_until = 0")
         for pod_id, state in tx.all("SELECT pod_id, state FROM pod"):
             # Whether a pod is locked is the keys' to say: it may have been locked or opened since the backup.

@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from consent.delegation import AgeRules
+from consent.errors import TermsInvalid
 from pod_server.clock import Clock, ScaledClock, SystemClock
 from pod_server.quota import DEFAULT_LARGEST_BINARY_BYTES, DEFAULT_QUOTA_BYTES
 from tvilling.errors import SettingsError
+from vocab.purposes import load_purposes
 
 SETTINGS_FILE_VARIABLE = "TVILLING_SETTINGS"
 """The one environment variable the programme reads: where its parent process wrote the settings."""
@@ -77,6 +80,7 @@ class Settings:
         witnesses: Who watches over the logs: the address, a space, the key of each.
         quota_bytes: What the documents of a pod may take, where the pod has no quota of its own.
         largest_binary_bytes: The largest single document that is not RDF.
+        ages: From which age on citizens answer for themselves: `13`, and `PURPOSE=15` for single purposes.
         database_url: The PostgreSQL database that several machines may share; None for the folder's own SQLite file.
         keys_url: The PostgreSQL database of the key store, where several machines share it; None for the folder's file.
     """
@@ -94,6 +98,7 @@ class Settings:
     signing_key_days: int = 90
     quota_bytes: int = DEFAULT_QUOTA_BYTES
     largest_binary_bytes: int = DEFAULT_LARGEST_BINARY_BYTES
+    ages: tuple[str, ...] = ()
     time: ScaledTime | None = None
     demo: DemoRun | None = None
     database_url: str | None = field(default=None, repr=False)
@@ -107,6 +112,7 @@ class Settings:
         """
         if self.signing_key_days < 0:
             raise SettingsError("signing keys are changed after a number of days, or never (0)")
+        self.age_rules()
         if self.keys_url is not None and self.keys_url == self.database_url:
             raise SettingsError(
                 "--keys-url and --database-url name one database: a backup of the data would hold the keys. Give the keys "
@@ -116,6 +122,27 @@ class Settings:
             raise SettingsError(
                 "listening for other machines needs the https address by which they come: give it with --base-url"
             )
+
+    def age_rules(self) -> AgeRules:
+        """From which age on citizens of this host answer for themselves.
+
+        Raises:
+            SettingsError: an age that the law does not allow, or a purpose that nobody can have.
+        """
+        rules = AgeRules()
+        consent, of_purposes = rules.consent, dict(rules.of_purposes)
+        for each in self.ages:
+            purpose, _, age = each.rpartition("=")
+            if not age.isascii() or not age.isdigit() or (purpose and purpose not in load_purposes()):
+                raise SettingsError(f"{each!r} is neither an age nor PURPOSE=AGE with a purpose of /vocab/purposes")
+            if purpose:
+                of_purposes[purpose] = int(age)
+            else:
+                consent = int(age)
+        try:
+            return AgeRules(consent, {purpose: max(age, consent) for purpose, age in of_purposes.items()})
+        except TermsInvalid as error:
+            raise SettingsError(f"--age-of-consent: {error.reason}") from error
 
     @property
     def data(self) -> Path:
@@ -170,6 +197,7 @@ class Settings:
         values["live_listen"] = Listen(**values["live_listen"])
         values["allow_outbound"] = tuple(values["allow_outbound"])
         values["witnesses"] = tuple(values.get("witnesses", ()))
+        values["ages"] = tuple(values.get("ages", ()))
         if values.get("time"):
             values["time"] = ScaledTime(**values["time"])
         if values.get("demo"):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from pod_server import consent_receipts, feed, grants, pods, reminders, removal, signing_keys
+from pod_server import coming_of_age, consent_receipts, feed, grants, pods, reminders, removal, signing_keys
 from pod_server.authorization.errors import MandateMissing
 from pod_server.errors import FeedMoved, NoSuchPod
 from pod_server.notifications.signal import Listener, Signal
@@ -59,6 +59,7 @@ def run_agent(host: Host, stop: threading.Event) -> None:
                     next_expiry = now + EXPIRY_EVERY
                 if now >= next_reminders:
                     reminders.remind_due(host)
+                    coming_of_age.look_after_birthdays(host)
                     next_reminders = now + REMINDERS_EVERY
             except (StorageBusy, StorageFull) as error:
                 _log.warning("agent.storage", problem=type(error).__name__)

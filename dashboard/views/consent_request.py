@@ -13,11 +13,16 @@ from urllib.parse import urlsplit
 
 from flask import redirect, request
 
+from consent.comparison import Difference, changes
+from consent.delegation import Act, why_not
 from consent.errors import TermsInvalid
 from consent.grant import shortest_interval
 from dashboard import frame
+from dashboard.standpoint import standpoint
 from dashboard.views.shown_to_readers import preview
-from dashboard.visits import answered_form, citizens_visit
+from dashboard.visits import own_pod
+from pod_server import delegation, grants
+from pod_server.authorization.errors import NoSuchGrant
 from pod_server.authorization_server.asking_browser import keep_word, open_question, require_same_browser
 from pod_server.authorization_server.interactions import (
     Answer,
@@ -25,9 +30,9 @@ from pod_server.authorization_server.interactions import (
     answer_interaction,
     load_interaction,
     turn_away,
+    turn_away_from_anothers,
 )
 from pod_server.grants import REPROMPT_AFTER
-from pod_server.identifiers import Actor
 from vocab.kinds import load_kinds
 from vocab.purposes import load_purposes
 from vocab.shared_figures import load_shared_figures
@@ -38,9 +43,12 @@ if TYPE_CHECKING:
 
     from werkzeug.wrappers import Response as AnyResponse
 
-    from consent.grant import GrantTerms
+    from consent.comparison import Change
+    from consent.grant import Grant, GrantTerms
     from dashboard.frame import Visit
+    from dashboard.standpoint import Standpoint
     from pod_server.host import Host
+    from pod_server.identifiers import PodId
     from pod_server.opening import OpenPod
     from pod_server.partners import Partner
 
@@ -84,6 +92,8 @@ class Ask:
     notice_version: str
     reads: bool = False
     figures: list[Option] = field(default_factory=list)
+    changes: tuple[tuple[str, bool], ...] = ()
+    replaces: str = ""
 
 
 def granularities_of(kind: str, asked: str) -> list[str]:
@@ -131,9 +141,45 @@ def durations_of(terms: GrantTerms, now: datetime) -> list[tuple[int, datetime, 
     return [*shorter[-2:], (wished, terms.expires_at, True)]
 
 
-def ask_of(visit: Visit, interaction: Interaction) -> Ask:
-    """A partner's question in the reader's language."""
-    return ask_about(visit, interaction.client, interaction.terms, f"/-/consent/{interaction.id}")
+def ask_of(visit: Visit, interaction: Interaction, who: Standpoint, standing: Grant | None) -> Ask:
+    """A partner's question in the reader's language; with what would change, where it takes a consent's place."""
+    address = f"/-/consent/{interaction.id}" + (f"?for={who.held.id}" if who.held else "")
+    ask = ask_about(visit, interaction.client, interaction.terms, address)
+    if standing is None:
+        return ask
+    t, w = visit.words, visit.wording
+    return replace(
+        ask,
+        replaces=t("ask.replaces", date=w.date(standing.given_at), partner=ask.partner),
+        changes=tuple(
+            (change_in_words(visit, each), each.what.more) for each in changes(standing.terms, interaction.terms)
+        ),
+    )
+
+
+def change_in_words(visit: Visit, change: Change) -> str:
+    """One difference from the consent that stands, as a sentence."""
+    t, w = visit.words, visit.wording
+
+    def said(value: str | int | datetime | None) -> str:
+        if value is None:
+            return t("change.no-limit")
+        if isinstance(value, datetime):
+            return w.date(value)
+        if isinstance(value, int):
+            return w.number(value)
+        if change.what in {Difference.FINER, Difference.COARSER}:
+            return t(f"granularity.{value}").lower()
+        return w.duration(value)
+
+    about = change.about
+    if about in load_kinds().by_slug:
+        about = load_kinds().by_slug[about].labels[visit.language].title
+    elif about in load_shared_figures():
+        about = w.of(load_shared_figures()[about].titles)
+    elif about:
+        about = t(f"change.to-{about}")
+    return t(f"change.{change.what}", about=about, before=said(change.before), after=said(change.after))
 
 
 def ask_about(visit: Visit, client: Partner, terms: GrantTerms, action: str) -> Ask:
@@ -261,6 +307,7 @@ def notice_text(visit: Visit, ask: Ask) -> str:
         str(line)
         for line in (
             ask.partner, ask.headline, t("ask.you-decide"), t("ask.why"), ask.purpose_title, ask.purpose_words,
+            *((ask.replaces, *(words for words, _ in ask.changes)) if ask.replaces else ()),
             t("ask.what-append") if ask.appends else t("ask.what-read"), *_lines(visit, ask, ask.figures),
             *_lines(visit, ask, ask.kinds),
             *((t("ask.how-fine"), *_lines(visit, ask, ask.granularities)) if len(ask.granularities) > 1 else ()),
@@ -293,23 +340,86 @@ def consent_request(
         InteractionGone: answered, run out, or never asked.
         QuestionElsewhere: another browser opened it first.
     """
-    visit, session, own = citizens_visit(host)
+    who = standpoint(host, request.args.get("for", ""))
+    visit = who.visit
     interaction = load_interaction(host, interaction_id)
     word = open_question(host, request, interaction_id)
-    if address := turn_away(host, interaction_id, session.pod_id):
+    standing, elsewhere = _standing(host, who, interaction)
+    if elsewhere:
+        return redirect(elsewhere, code=303)
+    if address := turn_away(host, interaction_id, who.pod_id):
         # Refused lately: the partner has its answer, and the citizen is not asked again.
         return redirect(address, code=303)
+    purpose = interaction.terms.purpose
     answer = frame.page(
         "consent-request.html.jinja",
         _with_redirects(visit, interaction),
         status=422 if problem else 200,
-        ask=with_preview(host, visit, own, interaction.terms, ask_of(visit, interaction)),
+        ask=_previewed(host, who, interaction, ask_of(visit, interaction, who, standing)),
         problem=problem,
         chosen=chosen,
+        too_young=host.age_rules.age_for(purpose)
+        if who.held is None and delegation.is_too_young(host, who.pod_id, purpose)
+        else 0,
+        others=_others(host, who, interaction),
         request_path=f"/-/consent/{interaction_id}",
     )
     keep_word(host, answer, word)
     return answer
+
+
+def _previewed(host: Host, who: Standpoint, interaction: Interaction, ask: Ask) -> Ask:
+    """With what would be read, as it stands now; a representative is shown none of it, since a consent alone is theirs to give."""
+    if who.held is not None:
+        return ask
+    return with_preview(host, who.visit, own_pod(host, who.session), interaction.terms, ask)
+
+
+def _standing(host: Host, who: Standpoint, interaction: Interaction) -> tuple[Grant | None, str]:
+    """The consent that the question would change, or where the browser goes where it is not this citizen's.
+
+    Nothing of its terms has been shown by then, to anybody but the citizen whose it is or who answers for them.
+    """
+    if not interaction.instead_of:
+        return None, ""
+
+    def of(pod_id: PodId) -> Grant | None:
+        try:
+            return grants.find_grant(host, pod_id, interaction.instead_of)
+        except NoSuchGrant:
+            return None
+
+    if (found := of(who.pod_id)) is not None:
+        return found, ""
+    for each in delegation.held_now(host, who.session.pod_id):
+        if of(each.pod_id) is not None:
+            return None, f"/-/consent/{interaction.id}?for={each.id}"
+    return None, turn_away_from_anothers(host, interaction.id)
+
+
+def _others(host: Host, who: Standpoint, interaction: Interaction) -> list[tuple[str, str, bool]]:
+    """For whom else the reader may answer this: (address, handle or "" for oneself, whether that is so now)."""
+    if interaction.instead_of:
+        return []
+    purpose = interaction.terms.purpose
+    address = f"/-/consent/{interaction.id}"
+    held = [
+        each
+        for each in delegation.held_now(host, who.session.pod_id)
+        if not why_not(each.terms, Act.GIVE, purpose, who.visit.now, host.age_rules)
+    ]
+    if not held:
+        return []
+    with host.storage.read() as tx:
+        named = [(each, delegation.handle_of(tx, each.pod_id)) for each in held]
+    return [
+        (address, "", who.held is None),
+        *(
+            (f"{address}?for={each.id}", handle, who.held is not None and who.held.id == each.id)
+            for each, handle in named
+            if handle
+        ),
+    ]
 
 
 def answer_consent_request(host: Host, interaction_id: str) -> AnyResponse:
@@ -318,16 +428,20 @@ def answer_consent_request(host: Host, interaction_id: str) -> AnyResponse:
     Raises:
         NotSignedIn, CsrfMismatch, InteractionGone, QuestionElsewhere: as they say.
     """
-    visit, session, _ = answered_form(host)
+    who = standpoint(host, request.args.get("for", ""), form=True)
+    visit = who.visit
     require_same_browser(host, request, interaction_id)
     interaction = load_interaction(host, interaction_id)
+    standing, elsewhere = _standing(host, who, interaction)
+    if elsewhere:
+        return redirect(elsewhere, code=303)
     t, terms = visit.words, interaction.terms
     answer = request.form.get("answer", "")
     chosen = frozenset(request.form.getlist("kind")) & terms.kinds
     figures = frozenset(request.form.getlist("figure")) & terms.figures
     ticked = chosen | figures
-    ask = ask_of(visit, interaction)
-    if address := turn_away(host, interaction_id, session.pod_id):
+    ask = ask_of(visit, interaction, who, standing)
+    if address := turn_away(host, interaction_id, who.pod_id):
         # The citizen has said no in another tab meanwhile; asking again so soon is pressing.
         return redirect(address, code=303)
     version, notice = f"{ask.notice_version} {visit.language}", notice_text(visit, ask)
@@ -359,9 +473,8 @@ def answer_consent_request(host: Host, interaction_id: str) -> AnyResponse:
     else:
         return consent_request(host, interaction_id, problem=t("ask.no-answer"), chosen=ticked)
     try:
-        address = answer_interaction(
-            host, interaction_id, session.pod_id, given, Actor("citizen"), vault=session.vault()
-        )
+        address = answer_interaction(host, interaction_id, who.pod_id, given, who.actor, vault=who.vault)
     except TermsInvalid as invalid:
         return consent_request(host, interaction_id, problem=str(invalid), chosen=ticked)
+    who.note(Act.REFUSE if given.refused else Act.GIVE, terms.purpose, interaction.instead_of)
     return redirect(address, code=303)

@@ -10,8 +10,10 @@ from urllib.parse import urlencode
 from flask import Response, jsonify, redirect, request
 
 from consent.attention import Attention
+from consent.delegation import Act
 from consent.grant import GrantState, GrantTerms
 from dashboard import frame
+from dashboard.standpoint import Standpoint, standpoint
 from dashboard.views.apps import app_cards
 from dashboard.views.footprint import private_json
 from dashboard.views.renew_grant import RENEWED_FOR, renew_grant
@@ -20,6 +22,7 @@ from dashboard.visits import answered_form, citizens_visit
 from dashboard.wording import local
 from pod_server import activities, grants, reminders
 from pod_server.consent_receipts import keep_notice
+from pod_server.delegation import REPRESENTATIVES
 from pod_server.identifiers import Actor, PodId
 from pod_server.log import ledger
 from pod_server.log.errors import LogBroken
@@ -42,6 +45,14 @@ if TYPE_CHECKING:
     from pod_server.log.event import LogEvent
 
 CITIZEN = Actor("citizen")
+_ACT_OF = {
+    "pause": Act.PAUSE,
+    "resume": Act.RESUME,
+    "narrow": Act.NARROW,
+    "renew": Act.RENEW,
+    "withdraw": Act.WITHDRAW,
+    "erase": Act.ERASE,
+}
 _NEARLY_FULL = 0.9
 _EXPIRES_SOON = timedelta(days=30)
 _SPARK_DAYS = 30
@@ -97,8 +108,8 @@ class StorageCard:
     nearly_full: bool
 
 
-def grant_card(visit: Visit, view: grants.GrantView) -> GrantCard:
-    """One consent in the reader's words: who, what, why, how long, how much."""
+def grant_card(visit: Visit, view: grants.GrantView, who: Standpoint | None = None) -> GrantCard:
+    """One consent in the reader's words: who, what, why, how long, how much; with the acts that `who` may do."""
     t, w, grant = visit.words, visit.wording, view.grant
     state = grant.state_at(visit.now)
     kinds = load_kinds().by_slug
@@ -162,7 +173,11 @@ def grant_card(visit: Visit, view: grants.GrantView) -> GrantCard:
         daily=daily,
         daily_words=t("grant.daily", total=w.number(sum(daily)), most=w.number(max(daily))),
         refused_words=t("grant.refused-after", partner=partner, count=w.number(refused_after)) if refused_after else "",
-        verbs=verbs.get(state, []),
+        verbs=[
+            (verb, sign)
+            for verb, sign in verbs.get(state, [])
+            if who is None or who.may(_ACT_OF[verb], grant.terms.purpose)
+        ],
     )
 
 
@@ -201,6 +216,13 @@ class ReminderCard:
     verbs: list[tuple[str, str]]
 
 
+_REMINDER_VERBS = {
+    Attention.ENDS_SOON: [("renew", "refresh-cw"), ("keep", "check")],
+    Attention.UNUSED: [("withdraw", "ban"), ("keep", "check")],
+    Attention.CONFIRM: [("confirm", "check"), ("withdraw", "ban")],
+}
+
+
 def reminder_cards(host: Host, visit: Visit, views: list[grants.GrantView]) -> list[ReminderCard]:
     """What the citizen was told of consents that end soon or lie unused, and has not answered."""
     if not views:
@@ -218,9 +240,7 @@ def reminder_cards(host: Host, visit: Visit, views: list[grants.GrantView]) -> l
                 partner=_partner_name(visit, by_id[each.grant]),
                 date=w.date(each.since),
             ),
-            [("renew", "refresh-cw"), ("keep", "check")]
-            if each.about is Attention.ENDS_SOON
-            else [("withdraw", "ban"), ("keep", "check")],
+            _REMINDER_VERBS[each.about],
         )
         for each in told
         if each.grant in by_id
@@ -285,39 +305,46 @@ def my_data(host: Host) -> Response:
     )
 
 
-def change_grant(host: Host, grant_id: str, verb: str) -> AnyResponse:
+def change_grant(host: Host, grant_id: str, verb: str, authority: str = "") -> AnyResponse:
     """One step with one consent; erasing asks once more, since it cannot be undone.
 
     Raises:
         NoSuchGrant: none of the citizen's own.
         EventOutOfOrder: the consent is not in a state where this can happen.
+        NotRepresented, TooYoung: who acts may not do this.
     """
-    visit, session, _ = answered_form(host)
-    pod_id = session.pod_id
+    who = standpoint(host, authority, form=True)
+    visit, pod_id, actor = who.visit, who.pod_id, who.actor
+    purpose = grants.find_grant(host, pod_id, grant_id).terms.purpose
     if verb == "withdraw":
-        grants.withdraw(host, pod_id, grant_id, actor=CITIZEN)
+        grants.withdraw(host, pod_id, grant_id, actor=actor)
     elif verb == "pause":
-        grants.pause(host, pod_id, grant_id, actor=CITIZEN)
+        grants.pause(host, pod_id, grant_id, actor=actor)
     elif verb == "resume":
-        grants.resume(host, pod_id, grant_id, actor=CITIZEN)
+        grants.resume(host, pod_id, grant_id, actor=actor)
     elif verb == "keep":
-        reminders.keep(host, pod_id, grant_id, actor=CITIZEN)
+        reminders.keep(host, pod_id, grant_id, actor=actor)
+    elif verb == "confirm":
+        grants.confirm(host, pod_id, grant_id, actor=actor)
     elif verb == "renew":
-        return renew_grant(host, visit, session, grant_id)
+        return renew_grant(host, who, grant_id)
     elif request.form.get("sure") == "yes":
-        grants.erase(host, pod_id, grant_id, actor=CITIZEN)
+        grants.erase(host, pod_id, grant_id, actor=actor)
     else:
         view = next((each for each in grants.list_grants(host, pod_id) if each.grant.id == grant_id), None)
-        grants.find_grant(host, pod_id, grant_id)
         return frame.page(
             "erase.html.jinja",
             visit,
             grant=grant_id,
             partner=view.partner_name if view else "",
             count=visit.wording.number(view.accepted if view else 0),
-            request_path="/-/my-data",
+            base=who.base,
+            home=who.home,
+            request_path=who.home,
         )
-    return redirect(f"/-/my-data?done={verb}", code=303)
+    if verb in _ACT_OF:
+        who.note(_ACT_OF[verb], purpose, grant_id)
+    return redirect(f"{who.home}?done={verb}", code=303)
 
 
 def give_to_research(host: Host) -> AnyResponse:
@@ -374,6 +401,8 @@ _WELL = frozenset({"done", "accepted", "pending"})
 _SHOWN_AS = {
     "host": "operation",
     "operator-assisted": "operation",
+    "guardian": "representative",
+    "attorney": "representative",
     "operator": "operation",
     "citizen": "you",
     "app": "you",
@@ -438,7 +467,7 @@ def log_line(visit: Visit, run: _Run, known: dict[str, _GrantFacts]) -> LogLine:
     if run.count == 1 and t.has(f"{key}-one"):
         key += "-one"
     facts = known.get(str(event.grant))
-    partner = facts.partner if facts else t("actor.partner").lower()
+    partner = facts.partner if facts else str(event.detail.get("partner") or t("actor.partner").lower())
     words = t("action.other", who=who, action=event.action)
     if t.has(key):
         words = t(key, who=who, count=w.number(run.count), partner=partner)
@@ -450,6 +479,8 @@ def log_line(visit: Visit, run: _Run, known: dict[str, _GrantFacts]) -> LogLine:
         reason = w.of(purpose.titles) if purpose else event.purpose
         if facts is not None:
             reason = t("log.reason-consent", purpose=reason, date=w.date(facts.since))
+    if actor.kind in REPRESENTATIVES:
+        reason = t(f"log.under-{actor.kind}", authority=actor.id, reason=reason)
     outcome_key = "log.refused" if refused else key.replace("action.", "outcome.").removesuffix("-one")
     return LogLine(
         at=event.at,

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 from flask import redirect, request
 
+from consent.delegation import Act
 from consent.grant import shortest_interval
 from dashboard import frame
+from dashboard.standpoint import standpoint
 from dashboard.views.consent_request import (
     Option,
     durations_of,
     granularities_of,
     granularity_chosen,
 )
-from dashboard.visits import answered_form, citizens_visit
 from pod_server import grants
-from pod_server.identifiers import Actor
 from vocab.kinds import load_kinds
 from vocab.shared_figures import load_shared_figures
 
@@ -33,17 +33,18 @@ if TYPE_CHECKING:
 AS_NOW = "as-now"
 
 
-def narrow_page(host: Host, grant_id: str, *, problem: str = "") -> AnyResponse:
+def narrow_page(host: Host, grant_id: str, authority: str = "", *, problem: str = "") -> AnyResponse:
     """The consent as it stands, to take things away from.
 
     Raises:
         NotSignedIn: sign in first.
         NoSuchGrant: none of the citizen's own.
     """
-    visit, session, _ = citizens_visit(host)
-    grant = grants.find_grant(host, session.pod_id, grant_id)
+    who = standpoint(host, authority)
+    visit = who.visit
+    grant = grants.find_grant(host, who.pod_id, grant_id)
     terms, t = grant.terms, visit.words
-    view = next(each for each in grants.list_grants(host, session.pod_id) if each.grant.id == grant_id)
+    view = next(each for each in grants.list_grants(host, who.pod_id) if each.grant.id == grant_id)
     labels = {slug: kind.labels[visit.language] for slug, kind in load_kinds().by_slug.items()}
     return frame.page(
         "narrow.html.jinja",
@@ -72,7 +73,9 @@ def narrow_page(host: Host, grant_id: str, *, problem: str = "") -> AnyResponse:
             ),
         ],
         problem=problem,
-        request_path="/-/my-data",
+        base=who.base,
+        home=who.home,
+        request_path=who.home,
     )
 
 
@@ -95,36 +98,37 @@ def _granularities(visit: Visit, terms: GrantTerms) -> list[Option]:
     ]
 
 
-def narrow_grant(host: Host, grant_id: str) -> AnyResponse:
+def narrow_grant(host: Host, grant_id: str, authority: str = "") -> AnyResponse:
     """Make the consent narrower, as the form says.
 
     Raises:
         NotSignedIn, CsrfMismatch, NoSuchGrant: as they say.
         EventOutOfOrder: the consent has ended.
     """
-    visit, session, _ = answered_form(host)
-    terms = grants.find_grant(host, session.pod_id, grant_id).terms
-    t = visit.words
+    who = standpoint(host, authority, form=True)
+    visit, t = who.visit, who.visit.words
+    terms = grants.find_grant(host, who.pod_id, grant_id).terms
     kinds = frozenset(request.form.getlist("kind")) & terms.kinds
     figures = frozenset(request.form.getlist("figure")) & terms.figures
     fineness, duration = request.form.get("granularity", AS_NOW), request.form.get("duration", AS_NOW)
     untils = {f"P{months}M": until for months, until, is_wish in durations_of(terms, visit.now) if not is_wish}
     if not kinds and not figures:
-        return narrow_page(host, grant_id, problem=t("narrow.nothing"))
+        return narrow_page(host, grant_id, authority, problem=t("narrow.nothing"))
     if fineness != AS_NOW and fineness not in {option.value for option in _granularities(visit, terms)}:
-        return narrow_page(host, grant_id, problem=t("ask.no-granularity"))
+        return narrow_page(host, grant_id, authority, problem=t("ask.no-granularity"))
     if duration != AS_NOW and duration not in untils:
-        return narrow_page(host, grant_id, problem=t("ask.no-duration"))
+        return narrow_page(host, grant_id, authority, problem=t("ask.no-duration"))
     if (kinds, figures) == (terms.kinds, terms.figures) and fineness == AS_NOW and duration == AS_NOW:
-        return narrow_page(host, grant_id, problem=t("narrow.same"))
+        return narrow_page(host, grant_id, authority, problem=t("narrow.same"))
     grants.narrow(
         host,
-        session.pod_id,
+        who.pod_id,
         grant_id,
-        actor=Actor("citizen"),
+        actor=who.actor,
         kinds=kinds,
         figures_kept=figures,
         granularity=None if fineness == AS_NOW or not kinds else granularity_chosen(terms, kinds, fineness),
         expires_at=untils.get(duration),
     )
-    return redirect("/-/my-data?done=narrow", code=303)
+    who.note(Act.NARROW, terms.purpose, grant_id)
+    return redirect(f"{who.home}?done=narrow", code=303)

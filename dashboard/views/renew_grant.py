@@ -10,19 +10,18 @@ from typing import TYPE_CHECKING
 
 from flask import redirect, request
 
+from consent.delegation import Act
 from dashboard import frame
 from dashboard.views.consent_request import NOTICE_VERSION, ask_about, notice_text
 from pod_server import grants
 from pod_server.consent_receipts import keep_notice
-from pod_server.identifiers import Actor
 from pod_server.partners import find_partner
 
 if TYPE_CHECKING:
     from werkzeug.wrappers import Response as AnyResponse
 
     from consent.grant import GrantTerms
-    from dashboard.frame import Visit
-    from pod_server.authentication.session import Session
+    from dashboard.standpoint import Standpoint
     from pod_server.host import Host
 
 RENEWED_FOR = timedelta(days=365)
@@ -33,29 +32,31 @@ def _was_shown_another_text(terms: GrantTerms) -> bool:
     return bool(terms.notice_hash) and terms.notice_version.split(" ")[0] != NOTICE_VERSION
 
 
-def renew_grant(host: Host, visit: Visit, session: Session, grant_id: str) -> AnyResponse:
+def renew_grant(host: Host, who: Standpoint, grant_id: str) -> AnyResponse:
     """A year more, or the page with the text as it reads now.
 
     Raises:
         NoSuchGrant: none of the citizen's own.
         EventOutOfOrder: the consent was withdrawn or erased.
     """
-    grant = grants.find_grant(host, session.pod_id, grant_id)
+    visit = who.visit
+    grant = grants.find_grant(host, who.pod_id, grant_id)
     notice = None
     with host.storage.read() as tx:
         partner = find_partner(tx, grant.terms.client_id)
     if partner is not None and _was_shown_another_text(grant.terms):
-        ask = ask_about(visit, partner, grant.terms, f"/-/grants/{grant_id}/renew")
+        ask = ask_about(visit, partner, grant.terms, f"{who.base}/grants/{grant_id}/renew")
         if request.form.get("read") != NOTICE_VERSION:
-            return frame.page("renew.html.jinja", visit, ask=ask, request_path="/-/my-data")
+            return frame.page("renew.html.jinja", visit, ask=ask, home=who.home, request_path=who.home)
         version = f"{NOTICE_VERSION} {visit.language}"
         notice = (version, keep_notice(host, version, notice_text(visit, ask)))
     grants.renew(
         host,
-        session.pod_id,
+        who.pod_id,
         grant_id,
-        actor=Actor("citizen"),
+        actor=who.actor,
         expires_at=visit.now + RENEWED_FOR,
         notice=notice,
     )
-    return redirect("/-/my-data?done=renew", code=303)
+    who.note(Act.RENEW, grant.terms.purpose, grant_id)
+    return redirect(f"{who.home}?done=renew", code=303)

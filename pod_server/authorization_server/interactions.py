@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from consent.delegation import Act
 from consent.errors import EventOutOfOrder
 from consent.grant import GrantTerms, narrowed
-from pod_server import consent_receipts, grants, partners, sandbox
+from pod_server import consent_receipts, delegation, grants, partners, sandbox
 from pod_server.authentication.session import hashed
 from pod_server.authorization.errors import GrantRefused
 from pod_server.authorization.grant_rows import terms_from_json
@@ -42,12 +43,14 @@ class Interaction:
         client: Who asks.
         terms: What is asked for; nothing is preselected by it.
         expires: When it will be too late to answer, real time.
+        instead_of: The standing consent whose place these terms would take, or "".
     """
 
     id: str
     client: partners.Partner
     terms: GrantTerms
     expires: datetime
+    instead_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,13 @@ def load_interaction(host: Host, interaction_id: str) -> Interaction:
         partner = partners.find_partner(tx, row[0]) if row else None
     if row is None or partner is None or not partner.active or row[2] <= microseconds(host.clock.protocol_now()):
         raise InteractionGone
+    parameters = parameters_of(host, row[3], row[1])
     return Interaction(
-        interaction_id, partner, terms_from_json(parameters_of(host, row[3], row[1])["terms"]), moment(row[2])
+        interaction_id,
+        partner,
+        terms_from_json(parameters["terms"]),
+        moment(row[2]),
+        str(parameters.get("instead_of") or ""),
     )
 
 
@@ -105,16 +113,21 @@ def answer_interaction(
         interaction_id: Which question.
         pod_id: Whose pod: the signed-in citizen's.
         answer: What the citizen chose.
-        actor: `citizen`.
+        actor: `citizen`, or their representative.
         vault: The session's vault; None opens it by the custodian slot.
 
     Raises:
         InteractionGone: answered before, run out, or never asked.
+        NotRepresented, TooYoung: who answers may not; the question stands.
         TermsInvalid: the answer would give more than was asked for; the question stands.
         PodLocked: no vault, and the pod is locked; the question stands.
     """
     interaction = load_interaction(host, interaction_id)
     terms = interaction.terms
+    with host.storage.read() as tx:
+        # Asked again in the writing transaction; asked here so that a question is not used up by an answer that is none.
+        act = Act.REFUSE if answer.refused else Act.RENEW if interaction.instead_of else Act.GIVE
+        delegation.require(host, tx, pod_id, actor, act, purpose=terms.purpose)
     if not answer.refused:
         terms = narrowed(
             terms,
@@ -204,6 +217,23 @@ def turn_away(host: Host, interaction_id: str, pod_id: PodId) -> str | None:
             random=secrets.token_bytes,
         )
     return _redirect(host, parameters, _SAID_NO, client_id=client.client_id)
+
+
+def turn_away_from_anothers(host: Host, interaction_id: str) -> str:
+    """Answer no where a partner wants to change a consent that is not the signed-in citizen's.
+
+    Its terms are shown to nobody else, and the partner gets the answer that it gets to a refusal.
+
+    Returns:
+        Where to send the browser (with 303).
+
+    Raises:
+        InteractionGone: answered before, run out, or never asked.
+    """
+    client_id = load_interaction(host, interaction_id).client.client_id
+    with host.storage.write() as tx:
+        parameters, _ = _claim(host, tx, interaction_id, host.clock.protocol_now())
+    return _redirect(host, parameters, _SAID_NO, client_id=client_id)
 
 
 def _claim(host: Host, tx: Transaction, interaction_id: str, now: datetime) -> tuple[dict[str, Any], str]:

@@ -8,11 +8,17 @@ import click
 
 from tvilling.commands.acting import vault_of
 from tvilling.commands.frame import SIZE, Frame, command, fail, read_passphrase
+from tvilling.commands.represent import end_representation, represent, representations
 
 
 @click.group()
 def citizen() -> None:
     """Citizens and their pods."""
+
+
+citizen.add_command(represent)
+citizen.add_command(representations)
+citizen.add_command(end_representation)
 
 
 @citizen.command("add")

@@ -58,6 +58,13 @@ if TYPE_CHECKING:
     metavar="DAYS",
     help="Change the signing keys after so many days; 0: only by `tvilling key rotate-signing`.",
 )
+@click.option(
+    "--age-of-consent",
+    "ages",
+    multiple=True,
+    metavar="[PURPOSE=]YEARS",
+    help="From which age on citizens answer for themselves, 13 unless told; for one purpose another. May be repeated.",
+)
 @command
 def serve_command(
     frame: Frame,
@@ -74,6 +81,7 @@ def serve_command(
     signing_key_days: int,
     quota_bytes: int,
     largest_binary_bytes: int,
+    ages: tuple[str, ...],
 ) -> None:
     """Run the host until Ctrl-C."""
     from tvilling.data_folder import migrate_data_folder  # noqa: PLC0415 - `--help` stays quick
@@ -94,6 +102,7 @@ def serve_command(
         signing_key_days=signing_key_days,
         quota_bytes=quota_bytes,
         largest_binary_bytes=largest_binary_bytes,
+        ages=ages,
         **frame.databases(),
     )
     migrate_data_folder(settings)

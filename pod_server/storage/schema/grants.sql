@@ -117,3 +117,17 @@ CREATE TABLE partner (
   limits TEXT NOT NULL DEFAULT '{}',
   sandbox BIGINT                      -- the number of its sandbox citizen's pod
 );
+
+-- Who may answer for whom. The authority itself (acts, dates, evidence, a child's birth) is sealed for the host.
+CREATE TABLE IF NOT EXISTS representation (
+  pod_id BIGINT NOT NULL,                 -- of the one who is represented
+  representation_id TEXT NOT NULL,
+  representative_pod BIGINT NOT NULL,
+  source TEXT NOT NULL,                   -- `operator`, or the registry that says so
+  state TEXT NOT NULL,                    -- `standing`, `ended`, or `settled`: ended, and nothing of it is left to answer
+  told_age BIGINT NOT NULL,               -- the highest age at which both were told that something changed hands
+  terms BLOB NOT NULL,
+  PRIMARY KEY (pod_id, representation_id)
+);
+
+CREATE INDEX IF NOT EXISTS representation_by_representative ON representation (representative_pod);

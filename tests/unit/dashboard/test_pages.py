@@ -14,7 +14,7 @@ from pod_server.authentication.accounts import create_sign_in_link
 
 OWN_PAGES = [
     "/-/home", "/-/home/parts", "/-/footprint", "/-/footprint/events", "/-/neighbourhood", "/-/twin", "/-/my-data", "/-/log",
-    "/-/download", "/-/lock", "/-/security",
+    "/-/download", "/-/lock", "/-/security", "/-/representation",
 ]  # fmt: skip
 PUBLIC_PAGES = ["/-/", "/-/sign-in", "/-/accessibility", "/problems/", "/problems/consent-withdrawn", "/vocab/", "/vocab/factors",
                 "/vocab/kinds/grocery-line"]  # fmt: skip
