@@ -72,6 +72,7 @@ ON_SQLITE_ALONE = (
     "e2e/test_pod_transfer.py",
     "attacks/test_t01_every_door.py",
     "attacks/test_t01_stolen_data_folder.py",
+    "attacks/test_t26_host_and_locked_pod.py::test_no_file_holds",
     "faults/test_disk_full.py",
     "protocol/doors/test_bad_requests.py::test_a_full_disk",
 )

@@ -17,7 +17,7 @@ from pod_server.authorization import enforcement
 from pod_server.household import Household
 from pod_server.inboxes import context
 from pod_server.opening import open_pod
-from pod_server.storage.schema_version import schema_statements, tables_of_pods
+from pod_server.storage.schema_version import columns_of, schema_statements, tables_of_pods
 from pod_server.vault.envelope import EnvelopeKey, Place, Scope, expand
 from pod_server.vault.errors import PodLocked, Tampered
 from pod_server.vault.inbox import InboxKey
@@ -92,15 +92,13 @@ def keys_of_the_host(host, pod_id, grant) -> list[EnvelopeKey]:
 
 
 def rows(host, table):
+    names = [column.name for column in columns_of(table)]
     with host.storage.read() as tx:
-        names = (
-            [row[1] for row in tx.all(f"PRAGMA table_info({table})")]
-            if host.storage.__class__.__name__ == "SqliteStorage"
-            else None
-        )
-        if names is None:
-            pytest.skip("walks the embedded database's own file")
-        return [dict(zip(names, row, strict=True)) for row in tx.all(f"SELECT * FROM {table}")]
+        found = tx.all(f"SELECT {', '.join(names)} FROM {table}")
+    return [
+        dict(zip(names, (bytes(each) if isinstance(each, memoryview) else each for each in row), strict=True))
+        for row in found
+    ]
 
 
 def places(row) -> list[Place]:
@@ -119,7 +117,7 @@ def test_every_key_of_the_host_opens_the_list_and_nothing_else(locked):
     opened: dict[tuple[str, str], list[bytes]] = {}
     tried = 0
     for table in tables_of_pods():
-        for row in rows(host, table)[:: 1 if table == "document" else 3]:
+        for row in rows(host, table):
             candidates = None
             for column, value in row.items():
                 if not isinstance(value, bytes) or not value.startswith(b"TV\x01"):
