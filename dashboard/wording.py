@@ -195,7 +195,7 @@ def listing(words: Sequence[str], language: Language) -> str:
 
 def quantity(value: float, unit: str, language: Language) -> str:
     """A measured quantity with its unit's usual sign: `0,400 kg`, `1,8 kWh`, `6,2 km`."""
-    sign = {"KiloW-HR": "kWh", "KiloGM": "kg", "KiloM": "km", "NUM": "", "MIN": "min"}.get(unit, unit)
+    sign = {"KiloW-HR": "kWh", "KiloGM": "kg", "KiloM": "km", "NUM": "", "MIN": "min", "CCY_NOK": "kr"}.get(unit, unit)
     is_small = (unit == "KiloW-HR" and value < 1) or (unit == "KiloGM" and value < 10)
     text = number(value, language, decimals=3) if is_small else number(value, language)
     return f"{text} {sign}".strip()

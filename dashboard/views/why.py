@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _LAST_EVENT = 2**63 - 1
 """What the storage can count to; an address may name any number."""
 
-_SIGNS = {"KiloW-HR": "kWh", "KiloGM": "kg", "KiloM": "km"}
+_SIGNS = {"KiloW-HR": "kWh", "KiloGM": "kg", "KiloM": "km", "CCY_NOK": "kr"}
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ def reading(**changes: object) -> bytes:
     return json.dumps({key: value for key, value in {**record, **changes}.items() if value is not ...}).encode()
 
 
-def test_there_are_four_kinds_each_with_examples_of_both_sorts() -> None:
-    assert set(KINDS.by_slug) == {"electricity-reading", "grocery-line", "transit-trip", "waste-collection"}
+def test_there_are_five_kinds_each_with_examples_of_both_sorts() -> None:
+    assert set(KINDS.by_slug) == {"electricity-reading", "grocery-line", "payment", "transit-trip", "waste-collection"}
     for kind in KINDS.by_slug.values():
         assert kind.examples("valid")
         assert kind.examples("invalid")
