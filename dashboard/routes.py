@@ -26,6 +26,7 @@ from dashboard.views import (
     remove,
     representation,
     security,
+    sources,
     take_along,
     twin,
     vocabulary,
@@ -178,6 +179,11 @@ def register(app: Flask, host: Host) -> None:
         lambda slug: providers.back_channel(host, slug),
         methods=["POST"],
     )
+    rule("/-/sources", "sources", lambda: sources.sources(host))
+    rule("/-/sources/<slug>/back", "source-back", lambda slug: sources.back(host, slug))
+    rule("/-/sources/<slug>/connect", "connect", lambda slug: sources.connect(host, slug), methods=["POST"])
+    rule("/-/sources/<slug>/pull", "pull", lambda slug: sources.pull_now(host, slug), methods=["POST"])
+    rule("/-/sources/<slug>/disconnect", "disconnect", lambda slug: sources.disconnect(host, slug), methods=["POST"])
     rule("/-/security", "security", lambda: security.security(host))
     for address, endpoint, change in (
         ("/-/security/passkeys/options", "passkey-options", security.registration_options),

@@ -15,6 +15,7 @@ Steps 1 and 2 hand items to `deliver`, which carries out 3 to 6; 7 and 8 follow 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -34,10 +35,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from consent.decision import Refused
+    from pod_server.activities import RecordOutcome
     from pod_server.authorization.enforcement import Client
     from pod_server.authorization.permit import Permit
     from pod_server.host import Host
+    from pod_server.storage.ports import Transaction
     from vocab.kinds import Activity
+
+Settle = Callable[["Transaction", "Sequence[RecordOutcome]"], None]
 
 ACCEPTED = "accepted"
 DUPLICATE = "duplicate"
@@ -120,6 +125,7 @@ def deliver(
     *,
     only_grant: GrantId | None = None,
     actor: Actor | None = None,
+    settle: Settle | None = None,
 ) -> list[ItemAnswer]:
     """Carry out steps 3 to 6 for every item of one delivery.
 
@@ -129,6 +135,9 @@ def deliver(
         items: In the partner's order; of any number of grants.
         only_grant: The grant that the partner's token is bound to; a bulk token is bound to none.
         actor: Who does it, for the log, where it is not the partner.
+        settle: For deliveries under one grant: called inside the transaction that writes the last of it, with what
+            became of each record; not where the grant is refused. How far a source was read stands or falls with what was
+            read there.
 
     Returns:
         One answer an item, in the same order.
@@ -183,10 +192,15 @@ def deliver(
     actor = actor or Actor("partner", partner.client_id, partner.name)
     _log_refusals(host, batches.values(), actor)
     full = [batch for batch in batches.values() if batch.records]
-    conflicts = _append(host, full, actor, items, answers)
+    # A record that may replace another is perhaps delivered once more, as a correction: then nothing is settled before.
+    later = any(item.may_replace for item in items)
+    conflicts = _append(host, full, actor, items, answers, None if later else settle)
     corrections = [batch for batch in conflicts if batch.records]
     if corrections:
-        _append(host, corrections, actor, items, answers)
+        _append(host, corrections, actor, items, answers, settle)
+    elif settle is not None and (later or not full) and not closed:
+        with host.storage.write() as tx:
+            settle(tx, ())
     return answers
 
 
@@ -234,13 +248,18 @@ def _no_such_grant() -> GrantRefused:
     return NoSuchGrant(Refused((Reason.NO_SUCH_GRANT,)))
 
 
-def _append(
-    host: Host, batches: Sequence[_Batch], actor: Actor, items: Sequence[Item], answers: list[ItemAnswer]
+def _append(  # noqa: PLR0917 - called in one place
+    host: Host,
+    batches: Sequence[_Batch],
+    actor: Actor,
+    items: Sequence[Item],
+    answers: list[ItemAnswer],
+    settle: Settle | None,
 ) -> list[_Batch]:
     """Append the batches, write down the answers, and return what may be delivered again as corrections."""
     kinds = load_kinds()
     again: list[_Batch] = []
-    outcomes = append(host, [Delivery(batch.permit, batch.records) for batch in batches], actor=actor)
+    outcomes = append(host, [Delivery(batch.permit, batch.records, settle=settle) for batch in batches], actor=actor)
     for batch, outcome in zip(batches, outcomes, strict=True):
         retry = _Batch(batch.permit)
         for position, record, result in zip(batch.positions, batch.records, outcome.records, strict=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from pod_server import problems
 from vocab.errors import NotAnActivity
 
@@ -70,6 +72,46 @@ class NoSuchSealedDelivery(BridgeError):
 
 class ReadingInvalid(BridgeError):
     """What a partner asks to read cannot be understood."""
+class SourceInvalid(BridgeError):
+    """What was said of a source cannot stand, or there is no such source."""
+
+
+class SourceError(BridgeError):
+    """A source that is asked for data did not give it; `problem` is the word that the pages put into a sentence."""
+
+    problem = "unreachable"
+
+
+class SourceUnreachable(SourceError):
+    """It does not answer, or not as it should."""
+
+
+class SourceBusy(SourceError):
+    """It wants to be left alone for a while.
+
+    Attributes:
+        wait: For how long.
+    """
+
+    problem = "busy"
+
+    def __init__(self, wait: timedelta) -> None:
+        super().__init__("the source asks for patience")
+        self.wait = wait
+
+
+class SignInAgain(SourceError):
+    """The citizen has to sign in there again."""
+
+    problem = "sign-in-again"
+
+
+class AnswerNotOurs(BridgeError):
+    """What a browser brought back from a source answers nothing that was asked."""
+
+
+class ConnectionGone(BridgeError):
+    """A citizen's connection to a source was ended while it was being read."""
 
 
 problems.declare(NotAnActivity, "not-an-activity", "Not an activity of a known kind", 422, members=("path", "reason"))
@@ -87,3 +129,9 @@ problems.declare(NoSuchSealedDelivery, "no-such-sealed-delivery", "No such seale
 problems.declare(NoSuchReceipt, "no-such-receipt", "No such receipt", 404)
 problems.declare(ReceiptInvalid, "receipt-invalid", "The receipt does not hold", 422)
 problems.declare(ReadingInvalid, "reading-invalid", "What is to be read cannot be understood", 400)
+problems.declare(SourceInvalid, "source-invalid", "The source cannot be used like this", 400)
+problems.declare(SourceUnreachable, "source-unreachable", "The source does not answer as it should", 502)
+problems.declare(SourceBusy, "source-busy", "The source asks for patience", 503)
+problems.declare(SignInAgain, "source-sign-in-again", "The source wants its citizen to sign in again", 409)
+problems.declare(AnswerNotOurs, "source-answer-not-ours", "The source's answer is not for this browser", 403)
+problems.declare(ConnectionGone, "source-connection-gone", "The connection to the source has ended", 409)

@@ -351,8 +351,18 @@ def resume_erasures(host: Host) -> list[Erased]:
     return [_finish_erasure(host, grant, Actor("operator", "", "resumed erasure")) for grant in grants if grant]
 
 
-SEALED_UNDER_A_GRANT = ("segment", "partial", "twin_event", "pending_delivery", "sealed_delivery", "grant_inbox")
+SEALED_UNDER_A_GRANT = (
+    "segment",
+    "partial",
+    "twin_event",
+    "pending_delivery",
+    "sealed_delivery",
+    "grant_inbox",
+    "pull",
+)
 """The tables whose rows belong to one grant, by pod_id and grant_id; what still waits for a locked pod goes too."""
+
+_ENDS_PULLS = frozenset({EventKind.WITHDRAWN, EventKind.EXPIRED, EventKind.ERASED})
 
 
 def _finish_erasure(host: Host, grant: Grant, actor: Actor) -> Erased:
@@ -578,6 +588,9 @@ def _change_within(
             (microseconds(host.clock.protocol_now()), pod_id, grant.id),
         )
         tx.send("DELETE FROM authorization_code WHERE pod_id = ? AND grant_id = ?", (pod_id, grant.id))
+    if kind in _ENDS_PULLS:
+        # Tokens for a source go with the consent that they were got under; whoever pulls now finds no row to go on in.
+        tx.send("DELETE FROM pull WHERE pod_id = ? AND grant_id = ?", (pod_id, grant.id))
     feed.note_change(tx, pod_id, "grant", GrantId(grant.id), at=host.clock.protocol_now())
     _tell(host, tx, changed, [*events, event], actor=actor, partner=partner)
     return changed, True

@@ -230,13 +230,15 @@ def add_partner(
     host: Host,
     *,
     name: str,
-    jwks: Mapping[str, Any],
+    jwks: Mapping[str, Any] | None,
     redirect_uris: Sequence[str] = (),
     webhook: str | None = None,
     about: Mapping[str, str] | None = None,
     state: str = ACTIVE,
 ) -> Partner:
     """Register a partner: the operator's act, after reading its contract, or an application that waits for one.
+
+    One without keys is a source: it is asked for data, never comes by itself, and signs in nowhere.
 
     Raises:
         PartnerInvalid: the name is none or like an admitted partner's, or keys, addresses are not as they must be.
@@ -248,7 +250,7 @@ def add_partner(
     partner = Partner(
         client_id=ClientId("p-" + secrets.token_hex(8)),
         name=name,
-        jwks=check_keys(jwks),
+        jwks={"keys": []} if jwks is None else check_keys(jwks),
         redirect_uris=tuple(check_redirect_uri(uri) for uri in redirect_uris),
         webhook=check_redirect_uri(webhook) if webhook else None,
         about=dict(about or {}),

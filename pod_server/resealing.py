@@ -24,7 +24,7 @@ from datetime import timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from pod_server import documents, inboxes, key_epochs
+from pod_server import documents, inboxes, key_epochs, pulls
 from pod_server.activities import seal_segment, segment_place
 from pod_server.clock import microseconds, moment
 from pod_server.identifiers import GrantId, PodId
@@ -330,6 +330,23 @@ def _events(vault: Vault, tx: Transaction, pod_id: PodId, rows: Sequence[Row]) -
     return made
 
 
+def _pulls(vault: Vault, tx: Transaction, pod_id: PodId, rows: Sequence[Row]) -> list[_Replacement]:
+    made = []
+    for grant, version, epoch, sealed in rows:
+        scope = key_epochs.grant_scope(tx, pod_id, GrantId(grant))
+        try:
+            again = _again(vault, Scope("grant", grant, epoch), scope, pulls.place(version), sealed)
+        except KeyErased:
+            continue
+        made.append(
+            _Replacement(
+                "UPDATE pull SET epoch = ?, sealed = ? WHERE pod_id = ? AND grant_id = ? AND version = ? AND epoch = ?",
+                (scope.epoch, again, pod_id, grant, version, epoch),
+            )
+        )
+    return made
+
+
 def _segments(vault: Vault, tx: Transaction, pod_id: PodId, rows: Sequence[Row]) -> list[_Replacement]:
     made = []
     for grant, ordinal, epoch, records, sealed in rows:
@@ -393,6 +410,7 @@ _KINDS = (
         "seq",
         _events,
     ),
+    _Kind("pull", "grant_id, version, epoch, sealed", _OLD_OF_GRANT, "grant_id", _pulls),
     _Kind("segment", "grant_id, ordinal, epoch, records, sealed", _OLD_OF_GRANT, "grant_id, ordinal", _segments),
     _Kind(
         "log_leaf",

@@ -36,6 +36,7 @@ ALLOWED = {
     r"FROM (resealing|upload|storage_use|webhook_channel|pending_delivery|sealed_delivery|upstream_link|arriving_pod|unsettled_pod|document_part)\b": (
         "the agent looks for work that was begun: each shard answers for its own"
     ),
+    r"FROM pull WHERE (next_at|slug)\b": "the agent looks for what is due at sources; the operator asks how a source fares",
     r"\blog_cosignature\b.*LIMIT": "the agent looks for logs that a witness has not seen so; the doctor for those it refuses",
     r"^SELECT (MAX|COUNT)\(": "the operator's check-up: one number a shard",
     r"^SELECT state, .*COUNT\(\*\) FROM (pod|consent) GROUP BY": "metrics: one number a shard",

@@ -13,6 +13,7 @@ _COMMANDS = {
     "citizen": "citizen:citizen",
     "operator": "operator:operator",
     "partner": "partner:partner",
+    "source": "source:source",
     "consent": "consent:consent",
     "pod": "pod:pod",
     "import": "operate:import_command",

@@ -68,9 +68,11 @@ _SHORT_LIVED = (
     "app_connection",
     "upload",
     "webhook_channel",
+    "pull",
 )
 """Whoever signed out, used a code, or ended an app since the backup was taken must not find it open again; apps ask
-their citizens anew."""
+their citizens anew. A source's tokens have been replaced since by newer ones: to show an old one again is what thieves
+do, and ends them all; citizens connect their sources anew."""
 
 _WAYS_IN = ("passkey", "upstream_link")
 """Ways to sign in that last: taken over from the replaced database, so that one that was removed since stays away; where

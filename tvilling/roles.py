@@ -108,9 +108,10 @@ def run_live(settings: Settings) -> None:
 
 
 def run_agent(settings: Settings) -> None:
-    """Think: follow the feed. Send: empty the outbox. Two loops that meet only in the pods, and three that keep house."""
+    """Think: follow the feed. Send: empty the outbox. Two loops that meet only in the pods, one that asks sources, three that keep house."""
     import dashboard.unlocking  # noqa: PLC0415
     import partner_bridge.outbox  # noqa: PLC0415
+    import partner_bridge.pulling  # noqa: PLC0415
     import pod_server.upkeep  # noqa: PLC0415
     import twin_agent.worker  # noqa: PLC0415
     from pod_server.binaries import run_sweeper  # noqa: PLC0415
@@ -126,12 +127,15 @@ def run_agent(settings: Settings) -> None:
         target=dashboard.unlocking.run_for_open_pods, args=(host, stop), name="opened", daemon=True
     )
     opener.start()
+    puller = threading.Thread(target=partner_bridge.pulling.run_pulls, args=(host, stop), name="pulls", daemon=True)
+    puller.start()
     threading.Thread(target=pod_server.upkeep.run_upkeep, args=(host, stop), name="upkeep", daemon=True).start()
     threading.Thread(target=run_sweeper, args=(host, stop), name="sweeper", daemon=True).start()
     threading.Thread(target=run_settler, args=(host, stop), name="settler", daemon=True).start()
     twin_agent.worker.run_agent(host, stop)
     sender.join(timeout=5)
     opener.join(timeout=5)
+    puller.join(timeout=5)
 
 
 ENTRIES = {"web": run_web, "live": run_live, "agent": run_agent}

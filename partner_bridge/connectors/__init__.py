@@ -12,6 +12,7 @@ from partner_bridge.connectors.elhub_csv import ElhubCsv
 from partner_bridge.connectors.hourly_csv import HourlyCsv
 from partner_bridge.connectors.oss import Oss
 from partner_bridge.connectors.rema1000 import Rema1000
+from partner_bridge.connectors.sparebank1 import SpareBank1, SpareBank1Csv
 from partner_bridge.connectors.tronderenergi import TronderEnergi
 from partner_bridge.connectors.waste_weights import WasteWeights
 from partner_bridge.errors import UnknownConnector
@@ -27,6 +28,8 @@ _CONNECTORS: tuple[Connector, ...] = (
     Rema1000(),
     AtB(),
     WasteWeights(),
+    SpareBank1(),
+    SpareBank1Csv(),
 )
 
 CONNECTORS: dict[str, Connector] = {connector.name: connector for connector in _CONNECTORS}

@@ -8,10 +8,10 @@ the same records; what it cannot use it reports, piece by piece, and never guess
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, timedelta
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -49,6 +49,22 @@ class Normalised:
     may_replace: bool = False
 
 
+@dataclass(frozen=True)
+class Ask:
+    """What a connector wants to know from its source next: a path below the source's interface, and the media type."""
+
+    path: str
+    accept: str = "application/json"
+
+
+@dataclass(frozen=True)
+class Took:
+    """A payload that is whole, and how far the source is read once what is in it is in the pod."""
+
+    payload: bytes
+    cursor: dict[str, Any]
+
+
 class Connector(Protocol):
     """One source's format.
 
@@ -69,6 +85,23 @@ class Connector(Protocol):
 
         Raises:
             UnusablePayload: the payload as a whole is not in this source's format.
+        """
+        ...
+
+
+@runtime_checkable
+class Pullable(Connector, Protocol):
+    """A connector whose source can be asked."""
+
+    def pull(self, cursor: dict[str, Any], now: datetime) -> Generator[Ask | Took, bytes, None]:
+        """What to ask, one thing after the other; each `Ask` is answered with a body.
+
+        Args:
+            cursor: As the last `Took` had it; empty at first.
+            now: The city's time.
+
+        Raises:
+            UnusablePayload: an answer is not in the source's format.
         """
         ...
 
@@ -132,6 +165,14 @@ _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9:._~-]+")
 def name_part(text: str) -> str:
     """A part of a record's id: what ids cannot hold becomes a hyphen."""
     return _NOT_IN_NAMES.sub("-", text).strip("-") or "x"
+
+
+_NOT_SHOWN = re.compile(r"[^ -~\u00a0-\U0010ffff]+")
+
+
+def shown_text(text: str, limit: int) -> str:
+    """A text from outside as records hold them: no control characters, at most so long; may be empty."""
+    return " ".join(_NOT_SHOWN.sub(" ", text).split())[:limit].strip()
 
 
 def instant(at: datetime, later: timedelta = timedelta()) -> str:

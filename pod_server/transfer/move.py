@@ -101,7 +101,7 @@ TRANSLATED = frozenset({"pod", "consent", "grant_route", "consent_receipt"})
 LEFT_BEHIND = frozenset(
     {
         "app_code", "app_connection", "app_refresh_token", "arriving_pod", "authorization_code", "live_ticket", "log_cosignature", "outbox",
-        "passkey", "refresh_token", "representation", "script_credential", "session", "sign_in_link", "upload", "upstream_link",
+        "passkey", "pull", "refresh_token", "representation", "script_credential", "session", "sign_in_link", "upload", "upstream_link",
         "webhook_channel",
     }
 )  # fmt: skip
