@@ -98,7 +98,10 @@ def add_source(host: Host, source: Source, *, about: Mapping[str, str] | None = 
     if not source.client_id:
         known = _opened(host, source.slug, str(before[0])).client_id if before is not None else ""
         source = replace(
-            source, client_id=ClientId(known) if known else partners.add_partner(host, name=source.name, jwks=None, about=about).client_id
+            source,
+            client_id=ClientId(known)
+            if known
+            else partners.add_partner(host, name=source.name, jwks=None, about=about).client_id,
         )
     with host.storage.write() as tx:
         if partners.find_partner(tx, source.client_id) is None:
