@@ -72,6 +72,8 @@ class NoSuchSealedDelivery(BridgeError):
 
 class ReadingInvalid(BridgeError):
     """What a partner asks to read cannot be understood."""
+
+
 class SourceInvalid(BridgeError):
     """What was said of a source cannot stand, or there is no such source."""
 
