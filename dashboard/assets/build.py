@@ -32,7 +32,7 @@ FILES = {
 ICONS = (
     "arrow-left", "ban", "bus", "chart-column", "check", "chevron-left", "chevron-right", "circle-check",
     "circle-question-mark", "clock", "cog", "download", "eye", "fish", "footprints", "history", "house", "inbox",
-    "languages", "leaf", "lock", "lock-open", "log-out", "mail", "moon", "pause", "pencil", "play", "receipt",
+    "languages", "leaf", "lock", "lock-open", "log-out", "mail", "moon", "pause", "pencil", "play", "plug", "receipt",
     "refresh-cw", "send", "settings", "ship", "shield-check", "shopping-bag", "sun", "train-front", "tram-front",
     "trash-2", "undo-2", "user", "users", "utensils", "x", "zap",
 )  # fmt: skip
