@@ -32,11 +32,12 @@ from postgresql_server import Databases, PostgresqlServer
 
 from pod_server import documents, feed, grants, outbox
 from pod_server.activities import Delivery, append, read_activities
+from pod_server.asking_ahead import ask_ahead
 from pod_server.authentication.session import create_session, load_session
 from pod_server.clock import SetClock
 from pod_server.log import ledger
 from pod_server.log.event import LogEvent
-from pod_server.opening import open_pod
+from pod_server.opening import find_pod, open_pod
 from pod_server.pods import create_pod
 
 PODS = 128
@@ -70,6 +71,11 @@ class Town:
 
     def opened(self, number: int) -> Any:
         return open_pod(self.host, owner_permit(self.pods[number % len(self.pods)].vault))
+
+    def opened_in(self, tx: Any, number: int, **ahead: Any) -> Any:
+        one = self.pods[number % len(self.pods)]
+        ask_ahead(self.host, tx, one.pod.handle, **ahead)
+        return open_pod(self.host, owner_permit(one.vault), pod=find_pod(tx, one.pod.handle))
 
 
 @contextmanager
@@ -128,18 +134,20 @@ def read_a_pod(town: Town) -> int:
 
 
 def put_document(town: Town) -> int:
+    """As a request does it: the pod is found and opened in the transaction that writes."""
     number = town.next()
-    opened = town.opened(number)
     at = town.clock.now()
     with town.host.storage.write() as tx:
+        opened = town.opened_in(tx, number, paths=(f"notes/n{number % 50}", "notes/"), writing=True)
         documents.put(tx, opened, f"notes/n{number % 50}", "text/turtle", b"x" * 2000, public=False, at=at)
         ledger.append(tx, opened.pod_id, LogEvent(at=at, actor=CITIZEN, action="write-document"))
     return 1
 
 
 def read_document(town: Town) -> int:
-    opened = town.opened(town.next() % 8)
+    """As a request does it: the pod is found and opened in the snapshot that is read."""
     with town.host.storage.read() as tx:
+        opened = town.opened_in(tx, town.next() % 8, body_of="profile/card")
         assert documents.get(tx, opened, "profile/card") is not None
     return 1
 

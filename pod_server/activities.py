@@ -33,16 +33,17 @@ import msgspec
 
 from consent.decision import Refused
 from consent.reasons import Reason
-from pod_server import feed, inboxes, key_epochs
+from pod_server import feed, inboxes
 from pod_server.authorization import enforcement, grant_rows
 from pod_server.authorization.errors import QuotaExceeded, refusal_error
 from pod_server.clock import microseconds, moment
 from pod_server.errors import BacklogFull, PermitExceeded, RecordConflict
 from pod_server.identifiers import Actor, GrantId, PodId
-from pod_server.known_records import KnownOfGrant, KnownRecords, Mark, last_ordinal, marks_of, ordinal_questions, pack
+from pod_server.known_records import KnownOfGrant, KnownRecords, Mark, marks_of, pack
 from pod_server.log import ledger
 from pod_server.log.event import LogEvent
 from pod_server.opening import custodian_vault
+from pod_server.standing import standing_of, standing_question
 from pod_server.vault.compression import ACTIVITIES
 from pod_server.vault.envelope import Place, Scope
 from pod_server.vault.errors import KeyErased, PodLocked
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from pod_server.host import Host
     from pod_server.inboxes import Inbox
     from pod_server.opening import OpenPod
-    from pod_server.storage.ports import Question, Storage, Transaction
+    from pod_server.storage.ports import Storage, Transaction
     from pod_server.vault.vault import Vault
 
 RECORDS_PER_SEGMENT = 2000
@@ -476,7 +477,7 @@ def _write(  # noqa: PLR0917 - called in one place
         while done < len(chunk):
             if done == foreseen:
                 foreseen += _ASKED_AHEAD
-                tx.foresee(question for piece in chunk[done:foreseen] for question in _questions(piece))
+                tx.foresee(standing_question(piece.permit.pod_id, piece.grant) for piece in chunk[done:foreseen])
             piece = chunk[done]
             _write_piece(tx, piece, now)
             touched.append(piece)
@@ -493,20 +494,11 @@ def _write(  # noqa: PLR0917 - called in one place
     return done
 
 
-def _questions(piece: _Piece) -> Iterator[Question]:
-    """What writing a piece reads first; each is about its pod, which the transaction thereby takes."""
-    pod_id = piece.permit.pod_id
-    yield grant_rows.state_question(pod_id, piece.grant)
-    yield key_epochs.grant_question(pod_id, piece.grant)
-    yield from ordinal_questions(pod_id, piece.grant)
-    yield ledger.tree_question(pod_id)
-    yield feed.head_question(pod_id)
-
-
 def _write_piece(tx: Transaction, piece: _Piece, now: _Circumstances) -> None:
     permit, pod_id, at, at_step = piece.permit, piece.permit.pod_id, now.at, now.at_step
     actor = now.actor or permit.actor
-    refused = enforcement.recheck_grant(tx, permit, at)
+    standing = standing_of(tx, pod_id, piece.grant)
+    refused = enforcement.recheck_grant(tx, permit, at, state=standing.state)
     if refused is None and piece.vault is None and piece.inbox is None and piece.refusal is None:
         refused = Refused((Reason.CONSENT_ERASED,))
     if refused is not None:
@@ -520,9 +512,10 @@ def _write_piece(tx: Transaction, piece: _Piece, now: _Circumstances) -> None:
         return
     _tell(at_step, "rechecked")
 
-    moved = _follow_keys(tx, piece)
-    last, waits = last_ordinal(tx, pod_id, piece.grant)
-    if waits and piece.opened is None and piece.inbox is None:
+    assert standing.state is not None, "a grant that may be written under is there"
+    moved = _follow_keys(tx, piece, standing.state[2])
+    last = standing.last_ordinal
+    if standing.waits and piece.opened is None and piece.inbox is None:
         # The pod was opened and what came before is not merged yet: this waits behind it.
         piece.vault, piece.inbox, moved = None, inboxes.find_inbox(tx, pod_id, piece.grant), True
     if last != piece.ordinal - 1:
@@ -556,10 +549,11 @@ def _write_piece(tx: Transaction, piece: _Piece, now: _Circumstances) -> None:
                 detail={"ordinal": piece.ordinal, "sha256": hashlib.sha256(piece.sealed).hexdigest()},
             ),
             random=secrets.token_bytes,
+            tree=standing.tree,
         )
         _tell(at_step, "logged")
         if piece.inbox is None:
-            piece.seq = feed.next_seq(tx, pod_id, now.waiting_since)
+            piece.seq = feed.next_seq(tx, pod_id, now.waiting_since, head=standing.feed_head)
             _tell(at_step, "numbered")
             insert_segment(tx, piece.as_segment(at), seq=piece.seq)
         else:
@@ -577,20 +571,19 @@ def _write_piece(tx: Transaction, piece: _Piece, now: _Circumstances) -> None:
     _tell(at_step, "counted")
 
 
-def _follow_keys(tx: Transaction, piece: _Piece) -> bool:
+def _follow_keys(tx: Transaction, piece: _Piece, epoch: int) -> bool:
     """Whether the pod got new keys, or was locked, since the piece was sealed; then it must be sealed again."""
     if piece.inbox is not None:
         present = inboxes.find_inbox(tx, piece.permit.pod_id, piece.grant)
         moved = present is not None and present.epoch != piece.inbox.epoch
         piece.inbox = present or piece.inbox
         return moved
-    scope = key_epochs.grant_scope(tx, piece.permit.pod_id, piece.grant)
-    if scope.epoch == piece.epoch:
+    if epoch == piece.epoch:
         return False
-    piece.epoch = scope.epoch
+    piece.epoch = epoch
     assert piece.vault is not None
     try:
-        piece.vault.keys(scope)
+        piece.vault.keys(Scope("grant", piece.grant, epoch))
     except PodLocked:
         piece.vault, piece.inbox = None, inboxes.find_inbox(tx, piece.permit.pod_id, piece.grant)
         if piece.inbox is None:

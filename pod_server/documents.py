@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -25,11 +25,12 @@ from pod_server.vault.envelope import PUBLIC, Place, Scope
 from pod_server.vault.errors import Tampered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
+    from pod_server.identifiers import PodId
     from pod_server.opening import OpenPod
-    from pod_server.storage.ports import Row, Transaction
+    from pod_server.storage.ports import Question, Row, Transaction
     from pod_server.vault.vault import Vault
 
 Made = TypeVar("Made")
@@ -135,16 +136,27 @@ def get(tx: Transaction, open_pod: OpenPod, path: str) -> Document | None:
         Tampered: the row was changed or swapped at rest.
     """
     _check_readable(open_pod, path)
-    found = _find(tx, open_pod, path)
-    if found is None:
-        return None
-    row = tx.one(
-        "SELECT sealed_body FROM document WHERE pod_id = ? AND name_key = ?", (open_pod.pod_id, found.name_key)
-    )
-    assert row is not None, "one transaction sees one state"
+    known = _known_rows(tx, open_pod)
+    if path in known:
+        found = known[path]
+        if found is None:
+            return None
+        row = tx.one(
+            "SELECT sealed_body FROM document WHERE pod_id = ? AND name_key = ?", (open_pod.pod_id, found.name_key)
+        )
+        assert row is not None, "one transaction sees one state"
+        sealed_body = row[0]
+    else:
+        names = _names(open_pod.vault, _readable_scopes(tx, open_pod), (path,))
+        rows = tx.all(*_question(open_pod.pod_id, names, with_body=True))
+        if not rows:
+            known[path] = None
+            return None
+        *columns, sealed_body = rows[-1]
+        found = known[path] = _found(names, columns)[1]
     head = _open_head(open_pod, found.scope, found.name_key, found.version, found.sealed_head)
     at = SealedAt(found.scope, found.name_key, found.version)
-    content = _open_body(tx, open_pod.vault, at, head, row[0])
+    content = _open_body(tx, open_pod.vault, at, head, sealed_body)
     binary = None
     if head.in_file:
         content, binary = b"", ChunkedFile.decode(content)
@@ -572,24 +584,48 @@ def _find(tx: Transaction, open_pod: OpenPod, path: str) -> _Found | None:
 def look_up(tx: Transaction, open_pod: OpenPod, paths: Iterable[str]) -> None:
     """Find several documents' rows with one statement; what is asked about them afterwards asks the database no more."""
     known = _known_rows(tx, open_pod)
-    scopes = _readable_scopes(tx, open_pod)
-    new = [path for path in paths if path not in known]
-    names = {
-        index_name(f"document\0{path}"): (scope, path)
-        for scope, index_name in [(scope, open_pod.vault.keys(scope).index_name) for scope in scopes]
-        for path in new
-    }
+    names = _names(open_pod.vault, _readable_scopes(tx, open_pod), [path for path in paths if path not in known])
     if not names:
         return
-    rows = tx.all(
-        "SELECT name_key, version, modified, size_bytes, sealed_head, binary_name FROM document "
-        f"WHERE pod_id = ? AND name_key IN ({', '.join('?' * len(names))})",
-        (open_pod.pod_id, *names),
-    )
+    rows = tx.all(*_question(open_pod.pod_id, names))
     known.update((path, None) for _, path in names.values())
-    for name_key, version, modified, size_bytes, sealed_head, binary_name in rows:
-        scope, path = names[bytes(name_key)]
-        known[path] = _Found(scope, bytes(name_key), version, modified, size_bytes, bytes(sealed_head), binary_name)
+    known.update(_found(names, row) for row in rows)
+
+
+def look_up_question(vault: Vault, own_scopes: Iterable[Scope], paths: Iterable[str]) -> Question:
+    """What `look_up` asks about new paths; for whoever asks ahead and guesses the scopes."""
+    return _question(vault.pod_id, _names(vault, [*own_scopes, PUBLIC], paths))
+
+
+def body_question(vault: Vault, own_scopes: Iterable[Scope], path: str) -> Question:
+    """What `get` asks about a document that was not looked up; as above."""
+    return _question(vault.pod_id, _names(vault, [*own_scopes, PUBLIC], (path,)), with_body=True)
+
+
+_ROW = "name_key, version, modified, size_bytes, sealed_head, binary_name"
+
+
+def _question(pod_id: PodId, names: Iterable[bytes], *, with_body: bool = False) -> Question:
+    keys = tuple(names)
+    columns = f"{_ROW}, sealed_body" if with_body else _ROW
+    sql = f"SELECT {columns} FROM document WHERE pod_id = ? AND name_key IN ({', '.join('?' * len(keys))})"
+    return sql, (pod_id, *keys)
+
+
+def _names(vault: Vault, scopes: Iterable[Scope], paths: Iterable[str]) -> dict[bytes, tuple[Scope, str]]:
+    """By which names documents would lie in each scope; where there is one in several, the last is the one."""
+    asked = list(paths)
+    return {
+        index_name(f"document\0{path}"): (scope, path)
+        for scope, index_name in [(scope, vault.keys(scope).index_name) for scope in scopes]
+        for path in asked
+    }
+
+
+def _found(names: dict[bytes, tuple[Scope, str]], row: Sequence[Any]) -> tuple[str, _Found]:
+    name_key, version, modified, size_bytes, sealed_head, binary_name = row
+    scope, path = names[bytes(name_key)]
+    return path, _Found(scope, bytes(name_key), version, modified, size_bytes, bytes(sealed_head), binary_name)
 
 
 def _known_rows(tx: Transaction, open_pod: OpenPod) -> dict[str, _Found | None]:

@@ -52,16 +52,21 @@ def open_feed(tx: Transaction, pod_id: PodId) -> None:
     )
 
 
-def next_seq(tx: Transaction, pod_id: PodId, at: datetime) -> int:
-    """Take the pod's next sequence number for a change that the agent shall see."""
-    row = tx.one(*head_question(pod_id))
-    assert row is not None, "every pod has a feed from its creation on"
+def next_seq(tx: Transaction, pod_id: PodId, at: datetime, *, head: int | None = None) -> int:
+    """Take the pod's next sequence number for a change that the agent shall see.
+
+    Whoever has read the head in this transaction, with the pod taken, gives it, once.
+    """
+    if head is None:
+        row = tx.one(*head_question(pod_id))
+        assert row is not None, "every pod has a feed from its creation on"
+        head = int(row[0])
     tx.send(
         "UPDATE feed SET head = head + 1, waiting_since = CASE WHEN head = cursor THEN ? ELSE waiting_since END "
         "WHERE pod_id = ?",
         (microseconds(at), pod_id),
     )
-    return int(row[0]) + 1
+    return head + 1
 
 
 def head_question(pod_id: PodId) -> Question:
@@ -77,13 +82,14 @@ def note_change(
     `document` and `proposal` take a number, for versions, without waking the agent if it has nothing else to do.
     """
     if subject in _QUIET:
-        row = tx.one(
+        row = tx.one(*head_question(pod_id))
+        assert row is not None, "every pod has a feed from its creation on"
+        tx.send(
             "UPDATE feed SET head = head + 1, cursor = CASE WHEN head = cursor THEN cursor + 1 ELSE cursor END "
-            "WHERE pod_id = ? RETURNING head",
+            "WHERE pod_id = ?",
             (pod_id,),
         )
-        assert row is not None, "every pod has a feed from its creation on"
-        return int(row[0])
+        return int(row[0]) + 1
     seq = next_seq(tx, pod_id, at)
     tx.send(
         "INSERT INTO feed_change (pod_id, seq, subject, grant_id) VALUES (?, ?, ?, ?)", (pod_id, seq, subject, grant)
@@ -135,14 +141,10 @@ def advance(tx: Transaction, pod_id: PodId, seq: int, *, after: int) -> None:
         FeedMoved: the cursor is no longer there, or a partner was erased since: the sums may hold what must be
             forgotten. The caller must let its transaction roll back.
     """
-    erased = tx.one(
-        "SELECT 1 FROM feed_change WHERE pod_id = ? AND seq > ? AND subject = 'erasure' LIMIT 1", (pod_id, seq)
-    )
-    if erased is not None:
-        raise FeedMoved
     changed = tx.execute(
-        "UPDATE feed SET cursor = ?, claimed_by = '', claimed_until = 0 WHERE pod_id = ? AND cursor = ? AND head >= ?",
-        (seq, pod_id, after, seq),
+        "UPDATE feed SET cursor = ?, claimed_by = '', claimed_until = 0 WHERE pod_id = ? AND cursor = ? AND head >= ? "
+        "AND NOT EXISTS (SELECT 1 FROM feed_change WHERE pod_id = ? AND seq > ? AND subject = 'erasure')",
+        (seq, pod_id, after, seq, pod_id, seq),
     )
     if changed != 1:
         raise FeedMoved

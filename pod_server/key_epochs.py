@@ -12,7 +12,7 @@ from pod_server.vault.envelope import Scope
 
 if TYPE_CHECKING:
     from pod_server.identifiers import GrantId, PodId
-    from pod_server.storage.ports import Question, Transaction
+    from pod_server.storage.ports import Transaction
 
 
 def own_scope(tx: Transaction, pod_id: PodId) -> Scope:
@@ -25,9 +25,14 @@ def own_scopes(tx: Transaction, pod_id: PodId) -> list[Scope]:
     scopes: list[Scope] | None = tx.memory.get(("own scopes", pod_id))
     if scopes is None:
         row = tx.one("SELECT own_epoch, own_oldest_epoch FROM pod WHERE pod_id = ?", (pod_id,))
-        present, oldest = (1, 1) if row is None else row
-        scopes = [Scope("own", "", epoch) for epoch in range(present, min(oldest, present) - 1, -1)]
-        tx.memory["own scopes", pod_id] = scopes
+        scopes = note_own_scopes(tx, pod_id, *((1, 1) if row is None else row))
+    return scopes
+
+
+def note_own_scopes(tx: Transaction, pod_id: PodId, present: int, oldest: int) -> list[Scope]:
+    """What this transaction has read of a pod's row: the scopes are not asked for again."""
+    scopes = [Scope("own", "", epoch) for epoch in range(present, min(oldest, present) - 1, -1)]
+    tx.memory["own scopes", pod_id] = scopes
     return scopes
 
 
@@ -38,13 +43,8 @@ def forget(tx: Transaction) -> None:
 
 def grant_scope(tx: Transaction, pod_id: PodId, grant: GrantId) -> Scope:
     """A grant's scope as it is sealed under now."""
-    row = tx.one(*grant_question(pod_id, grant))
+    row = tx.one("SELECT epoch FROM consent WHERE pod_id = ? AND grant_id = ?", (pod_id, grant))
     return Scope("grant", grant, 1 if row is None else int(row[0]))
-
-
-def grant_question(pod_id: PodId, grant: GrantId) -> Question:
-    """What `grant_scope` asks; for whoever asks ahead."""
-    return "SELECT epoch FROM consent WHERE pod_id = ? AND grant_id = ?", (pod_id, grant)
 
 
 def figures_scope(tx: Transaction, pod_id: PodId) -> Scope:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pod_server.identifiers import GrantId, PodId
-    from pod_server.storage.ports import Question, Transaction
+    from pod_server.storage.ports import Transaction
 
 ID_MARK_BYTES = 8
 CONTENT_MARK_BYTES = 4
@@ -102,34 +102,6 @@ class KnownOfGrant:
     def marks(self) -> dict[int, int]:
         """Every id's mark with its latest content's."""
         return dict(self._content_of)
-
-
-def ordinal_questions(pod_id: PodId, grant: GrantId) -> tuple[Question, Question]:
-    """What `last_ordinal` asks; for whoever asks ahead."""
-    return (
-        (
-            "SELECT ordinal FROM segment WHERE pod_id = ? AND grant_id = ? ORDER BY ordinal DESC LIMIT 1",
-            (pod_id, grant),
-        ),
-        (
-            (
-                "SELECT number, unreadable FROM pending_delivery WHERE pod_id = ? AND grant_id = ? AND form = 'host' "
-                "ORDER BY number DESC LIMIT 1"
-            ),
-            (pod_id, grant),
-        ),
-    )
-
-
-def last_ordinal(tx: Transaction, pod_id: PodId, grant: GrantId) -> tuple[int, bool]:
-    """The greatest ordinal taken in a grant, and whether a delivery waits to become a segment under one of them."""
-    of_segments, of_waiting = ordinal_questions(pod_id, grant)
-    row = tx.one(*of_segments)
-    last = 0 if row is None else int(row[0])
-    waiting = tx.one(*of_waiting)
-    if waiting is None:
-        return last, False
-    return max(last, int(waiting[0])), not waiting[1]
 
 
 class KnownRecords:

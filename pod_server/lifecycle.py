@@ -30,6 +30,7 @@ from werkzeug.wrappers import Response
 
 from pod_server import desk, documents, settling
 from pod_server.access_rules import AccessRules
+from pod_server.asking_ahead import ask_ahead
 from pod_server.authorization.enforcement import require_public, require_rules
 from pod_server.authorization.errors import Unauthenticated
 from pod_server.authorization.wac import (
@@ -393,13 +394,15 @@ def _transaction(asked: Asked) -> AbstractContextManager[Transaction]:
 
 
 def _locate(asked: Asked, tx: Transaction) -> Located:
+    path, writing = asked.received.target.path, not asked.is_reading
+    around = operations.paths_around(path, writing=writing)
+    ask_ahead(asked.host, tx, asked.received.handle, around, writing=writing)
     pod = find_pod(tx, asked.received.handle)
     try:
         for_deciding = open_pod(asked.host, require_rules(pod), pod=pod)
     except PodLocked:
         return Located(pod, None, exists=False, nearest="")
-    path = asked.received.target.path
-    documents.look_up(tx, for_deciding, operations.paths_around(path, writing=not asked.is_reading))
+    documents.look_up(tx, for_deciding, around)
     exists = is_virtual(path) or documents.exists(tx, for_deciding, path)
     nearest = "" if exists else operations.nearest_container(tx, for_deciding, path)
     return Located(pod, for_deciding, exists, nearest)

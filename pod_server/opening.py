@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from pod_server import key_epochs
 from pod_server.clock import moment
 from pod_server.errors import NoSuchPod, PermitExceeded, PodMoved
 from pod_server.identifiers import Handle, PodId, WebId
-from pod_server.vault.envelope import PUBLIC
+from pod_server.vault.envelope import PUBLIC, Scope
 from pod_server.vault.errors import PodLocked
 from pod_server.vault.vault import public_vault, unlock_with_custodian
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from pod_server.authorization.permit import Permit
     from pod_server.host import Host
-    from pod_server.storage.ports import Row, Transaction
+    from pod_server.storage.ports import Question, Row, Transaction
     from pod_server.vault.key_store import KeyStore
     from pod_server.vault.vault import Vault
 
@@ -91,14 +92,63 @@ def find_pod(tx: Transaction, name: Handle | PodId | str) -> Pod:
         PodMoved: it lives on another host now.
         NoSuchPod: there is none.
     """
-    column = "pod_id" if isinstance(name, int) else "handle"
-    row = tx.one(f"SELECT {POD_COLUMNS} FROM pod WHERE {column} = ?", (name,))
+    row = tx.one(*pod_question(PodId(name))) if isinstance(name, int) else _row_of_handle(tx, name)
     if row is None:
         moved = tx.one("SELECT moved_to FROM retired_handle WHERE handle = ? AND moved_to <> ''", (str(name),))
         if moved is not None:
             raise PodMoved(moved[0])
         raise NoSuchPod
-    return pod_of_row(row)
+    *columns, own_epoch, own_oldest_epoch = row
+    pod = pod_of_row(tuple(columns))
+    own_scopes = key_epochs.note_own_scopes(tx, pod.pod_id, own_epoch, own_oldest_epoch)
+    if _MET_LATELY.get(pod.handle) != (pod.pod_id, own_scopes):
+        if len(_MET_LATELY) >= _REMEMBERED_HANDLES:
+            _MET_LATELY.clear()
+        _MET_LATELY[pod.handle] = pod.pod_id, own_scopes
+    return pod
+
+
+_FOUND_COLUMNS = f"{POD_COLUMNS}, own_epoch, own_oldest_epoch"
+_REMEMBERED_HANDLES = 100_000
+_MET_LATELY: dict[str, tuple[PodId, list[Scope]]] = {}
+"""Which pod a handle led to lately, and its citizen's scopes then. A guess: the database confirms it each time, in the
+question that reads the pod."""
+
+
+def pod_question(pod_id: PodId) -> Question:
+    """What `find_pod` asks about a pod's number; for whoever asks ahead."""
+    return f"SELECT {_FOUND_COLUMNS} FROM pod WHERE pod_id = ?", (pod_id,)
+
+
+def handle_question(handle: str) -> Question | None:
+    """What `find_pod` asks first about a handle that was met before; for whoever asks ahead."""
+    met = _MET_LATELY.get(handle)
+    if met is None:
+        return None
+    return f"SELECT {_FOUND_COLUMNS} FROM pod WHERE pod_id = ? AND handle = ?", (met[0], handle)
+
+
+def met_lately(host: Host, handle: str) -> tuple[Vault, list[Scope]] | None:
+    """The vault that a handle led to lately, and its scopes then, where this process has them in memory.
+
+    For asking ahead alone: nothing may be opened or told on such a guess.
+    """
+    met = _MET_LATELY.get(handle)
+    vaults = _of_store.get(host.key_store)
+    if met is None or vaults is None:
+        return None
+    vault = vaults.guess(met[0])
+    return None if vault is None else (vault, met[1])
+
+
+def _row_of_handle(tx: Transaction, handle: str) -> Row | None:
+    """A pod's row by its handle. It is the pod's number that a writing transaction takes the pod by."""
+    question = handle_question(handle)
+    row = None if question is None else tx.one(*question)
+    if row is not None:
+        return row
+    found = tx.one("SELECT pod_id FROM pod WHERE handle = ?", (handle,))
+    return None if found is None else tx.one(*pod_question(PodId(found[0])))
 
 
 def open_pod(host: Host, permit: Permit, *, vault: Vault | None = None, pod: Pod | None = None) -> OpenPod:
@@ -143,6 +193,10 @@ class _Vaults:
             if found is None or found[0] != opened_with or time.monotonic() - found[1] > _CACHED_SECONDS:
                 return None
             return found[2]
+
+    def guess(self, pod_id: PodId) -> Vault | None:
+        found = self._vaults.get((pod_id, "custodian"))
+        return None if found is None or time.monotonic() - found[1] > _CACHED_SECONDS else found[2]
 
     def keep(self, pod_id: PodId, kind: str, opened_with: object, vault: Vault) -> None:
         with self._guard:

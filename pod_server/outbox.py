@@ -82,13 +82,16 @@ def enqueue(
     Returns:
         The message's id; the first one's where the key was seen before.
     """
-    seen = tx.one(
-        "SELECT message_id FROM outbox WHERE client_id = ? AND idempotency_key = ?", (client_id, idempotency_key)
+    standing = tx.one(
+        "SELECT (SELECT message_id FROM outbox WHERE client_id = ? AND idempotency_key = ?), "
+        "(SELECT MAX(sequence) FROM outbox WHERE client_id = ?)",
+        (client_id, idempotency_key, client_id),
     )
+    assert standing is not None, "two questions without a table have one answer"
+    seen, last = standing
     if seen is not None:
-        return str(seen[0])
-    last = tx.one("SELECT MAX(sequence) FROM outbox WHERE client_id = ?", (client_id,))
-    sequence = int(last[0] or 0) + 1 if last else 1
+        return str(seen)
+    sequence = int(last or 0) + 1
     message_id = f"m-{secrets.token_hex(16)}"
     tx.send(
         "INSERT INTO outbox (pod_id, message_id, client_id, sequence, idempotency_key, kind, body, state, attempts,"
@@ -127,14 +130,12 @@ def messages(
 
 def first_waiting(tx: Transaction, limit: int = 200) -> list[OutboxMessage]:
     """The foremost waiting message of each partner: the only one that may be sent, since order is kept."""
-    foremost = tx.all(
-        "SELECT client_id, MIN(sequence) FROM outbox WHERE state = 'waiting' GROUP BY client_id LIMIT ?", (limit,)
+    rows = tx.all(
+        f"SELECT {_COLUMNS} FROM outbox WHERE (client_id, sequence) IN "
+        "(SELECT client_id, MIN(sequence) FROM outbox WHERE state = 'waiting' GROUP BY client_id LIMIT ?)",
+        (limit,),
     )
-    found = (
-        tx.one(f"SELECT {_COLUMNS} FROM outbox WHERE client_id = ? AND sequence = ?", (client_id, sequence))
-        for client_id, sequence in foremost
-    )
-    return [_message(row) for row in found if row is not None]
+    return [_message(row) for row in rows]
 
 
 def lease(tx: Transaction, message: OutboxMessage, now: datetime, until: datetime) -> bool:

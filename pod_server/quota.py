@@ -14,7 +14,7 @@ from pod_server import problems
 
 if TYPE_CHECKING:
     from pod_server.identifiers import PodId
-    from pod_server.storage.ports import Transaction
+    from pod_server.storage.ports import Question, Transaction
 
 DOCUMENT_BYTES = 512
 """What a document counts beside its body, so that a million empty ones count too."""
@@ -90,10 +90,18 @@ def use_of(tx: Transaction, pod_id: PodId, quota_bytes: int) -> Use:
         pod_id: Whose.
         quota_bytes: The host's, for pods that have none of their own.
     """
-    row = tx.one("SELECT used_bytes, allowed_bytes FROM storage_use WHERE pod_id = ?", (pod_id,))
-    used, allowed = row or (0, None)
-    reserved = tx.one("SELECT COALESCE(SUM(reserved_bytes), 0) FROM upload WHERE pod_id = ?", (pod_id,))
+    of_use, of_uploads = use_questions(pod_id)
+    used, allowed = tx.one(*of_use) or (0, None)
+    reserved = tx.one(*of_uploads)
     return Use(int(used), int(reserved[0]) if reserved else 0, quota_bytes if allowed is None else int(allowed))
+
+
+def use_questions(pod_id: PodId) -> tuple[Question, Question]:
+    """What `use_of` asks; for whoever asks ahead."""
+    return (
+        ("SELECT used_bytes, allowed_bytes FROM storage_use WHERE pod_id = ?", (pod_id,)),
+        ("SELECT COALESCE(SUM(reserved_bytes), 0) FROM upload WHERE pod_id = ?", (pod_id,)),
+    )
 
 
 def require_room(tx: Transaction, pod_id: PodId, quota_bytes: int, before: Use) -> None:

@@ -388,7 +388,9 @@ def record_refusal(
     append_to_log(tx, pod_id, event, random=secrets.token_bytes)
 
 
-def recheck_grant(tx: Transaction, permit: Permit, at: datetime, *, adding: int = 0) -> Refused | None:
+def recheck_grant(
+    tx: Transaction, permit: Permit, at: datetime, *, adding: int = 0, state: grant_rows.StateRow | None = None
+) -> Refused | None:
     """Read a grant's state again inside the writing transaction: None, or why nothing may be written any more.
 
     The writer holds the database's write lock (or the row's), so a withdrawal either committed before and is seen here,
@@ -399,6 +401,7 @@ def recheck_grant(tx: Transaction, permit: Permit, at: datetime, *, adding: int 
         permit: What `require_grant` gave, however long ago.
         at: Now, city's time.
         adding: How many records are about to be taken in, held against the day's quota.
+        state: What this very transaction has just read, with the pod taken; else it is read here.
 
     Another epoch than the Permit's is no refusal: the pod got new keys meanwhile, and the writer seals under the present
     one.
@@ -407,13 +410,13 @@ def recheck_grant(tx: Transaction, permit: Permit, at: datetime, *, adding: int 
         return None
     if permit.grant is None:
         return Refused((Reason.NO_SUCH_GRANT,))
-    row = grant_rows.state_now(tx, permit.pod_id, permit.grant)
+    row = state or grant_rows.state_now(tx, permit.pod_id, permit.grant)
     if row is None:
         return Refused((Reason.NO_SUCH_GRANT,))
-    state, version, _, expires_at, quota = row
+    present, version, _, expires_at, quota = row
     if permit.accepted_at is not None:
-        return Refused((Reason.CONSENT_ERASED,)) if state == GrantState.ERASED else None
-    ended = _ENDED.get(GrantState(state))
+        return Refused((Reason.CONSENT_ERASED,)) if present == GrantState.ERASED else None
+    ended = _ENDED.get(GrantState(present))
     if ended is not None:
         return Refused((ended,))
     if microseconds(at) >= expires_at:

@@ -18,7 +18,7 @@ from pod_server.vault.envelope import EnvelopeKey, Place, Scope
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pod_server.storage.ports import Question, Row, Transaction
+    from pod_server.storage.ports import Row, Transaction
     from pod_server.vault.host_key import HostKey
 
 _LABEL = "grant terms"
@@ -212,18 +212,17 @@ def grants_in_pod(tx: Transaction, host_key: HostKey, pod_id: PodId, *, client_i
     return [_grant_of(host_key, row) for row in rows]
 
 
-def state_now(tx: Transaction, pod_id: PodId, grant_id: GrantId) -> tuple[str, int, int, int, int | None] | None:
-    """State, its version, epoch, expiry (microseconds) and quota: what the writing transaction reads again."""
-    row = tx.one(*state_question(pod_id, grant_id))
-    return None if row is None else (row[0], row[1], row[2], row[3], row[4])
+StateRow = tuple[str, int, int, int, int | None]
+"""State, its version, epoch, expiry (microseconds) and quota."""
 
 
-def state_question(pod_id: PodId, grant_id: GrantId) -> Question:
-    """What `state_now` asks; for whoever asks ahead."""
-    return (
+def state_now(tx: Transaction, pod_id: PodId, grant_id: GrantId) -> StateRow | None:
+    """What the writing transaction reads again."""
+    row = tx.one(
         "SELECT state, state_version, epoch, expires_at, quota_per_day FROM consent WHERE pod_id = ? AND grant_id = ?",
         (pod_id, grant_id),
     )
+    return None if row is None else (row[0], row[1], row[2], row[3], row[4])
 
 
 def _day_number(at: datetime) -> int:

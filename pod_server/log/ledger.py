@@ -97,18 +97,29 @@ def create_tree(tx: Transaction, pod_id: PodId, log_public_key: bytes, *, random
     )
 
 
-def append(tx: Transaction, pod_id: PodId, event: LogEvent, *, random: RandomBytes = os.urandom) -> int:
+def append(
+    tx: Transaction, pod_id: PodId, event: LogEvent, *, random: RandomBytes = os.urandom, tree: Tree | None = None
+) -> int:
     """Append one event, in the caller's transaction; its index.
+
+    Whoever has read the head in this transaction, with the pod taken, gives it as `tree`, once.
 
     Raises:
         NoLog: the pod has no log.
         EventRefused: the event does not have its form.
         LogBroken: the stored head is damaged.
     """
-    return append_many(tx, pod_id, (event,), random=random)
+    return append_many(tx, pod_id, (event,), random=random, tree=tree)
 
 
-def append_many(tx: Transaction, pod_id: PodId, events: Sequence[LogEvent], *, random: RandomBytes = os.urandom) -> int:
+def append_many(
+    tx: Transaction,
+    pod_id: PodId,
+    events: Sequence[LogEvent],
+    *,
+    random: RandomBytes = os.urandom,
+    tree: Tree | None = None,
+) -> int:
     """Append events in order, in the caller's transaction; the index of the last, or of the log's last if none.
 
     Raises:
@@ -116,7 +127,7 @@ def append_many(tx: Transaction, pod_id: PodId, events: Sequence[LogEvent], *, r
         EventRefused: an event does not have its form.
         LogBroken: the stored head is damaged.
     """
-    tree = load_tree(tx, pod_id)
+    tree = tree or load_tree(tx, pod_id)
     frontier = tree.frontier
     for event in events:
         index, encoded, salt = frontier.size, event.encoded(), random(SALT_BYTES)
@@ -158,6 +169,15 @@ def load_tree(tx: Transaction, pod_id: PodId) -> Tree:
     row = tx.one(*tree_question(pod_id))
     if row is None:
         raise NoLog("The pod has no log; nothing can be done with it.")
+    return tree_of_row(row)
+
+
+def tree_of_row(row: Row) -> Tree:
+    """A head of `tree_question`'s columns.
+
+    Raises:
+        LogBroken: it is damaged.
+    """
     return Tree(row[0], bytes(row[1]), Frontier.decode(row[2], bytes(row[3])), row[4])
 
 

@@ -12,7 +12,8 @@ Statements see what was committed when they began (READ COMMITTED), after the lo
 snapshot (REPEATABLE READ). A COMMIT answers when the write-ahead log is on the disk (`synchronous_commit = on`).
 
 Statements travel in libpq's pipeline mode: BEGIN, the locks and whatever needs no answer go out with the next question
-in one round trip (a round trip costs 60 µs, a statement in a pipeline 5).
+in one round trip (a round trip costs 60 µs, a statement in a pipeline 5). A reader says neither BEGIN nor ROLLBACK: what
+is sent before a sync is one transaction by itself, and a flush brings its answers without ending it.
 
 Source: https://www.postgresql.org/docs/current/explicit-locking.html, .../transaction-iso.html, .../libpq-pipeline-mode.html.
 """
@@ -69,9 +70,12 @@ _STATEMENTS_AT_MOST = 1000
 _LOCK_SPACE = 0x7476696C
 """'tvil': other programs' advisory locks in the same database are not ours."""
 
-_BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _BEGIN_WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 _TAKE_POD = "SELECT 1 FROM pod WHERE pod_id = ? FOR NO KEY UPDATE"
+_TAKE_PODS = f"SELECT 1 FROM pod WHERE pod_id IN ({', '.join('?' * 16)}) ORDER BY pod_id FOR NO KEY UPDATE"
+_TAKEN_AT_ONCE = 16
+"""Sixteen in one statement, in their order; where there are fewer the last is named again."""
+
 _TAKE_TABLE = {
     "alone": f"SELECT pg_advisory_xact_lock({_LOCK_SPACE}, ?::int4)",
     "shared": f"SELECT pg_advisory_xact_lock_shared({_LOCK_SPACE}, ?::int4)",
@@ -178,8 +182,36 @@ class _Connection(psycopg.Connection[Any]):
 
     def read_until_sync(self) -> list[PGresult]:
         """Every answer up to the first end that was not read yet; the last is an error where the connection broke."""
-        pgconn = self.pgconn
         answers: list[PGresult] = []
+        while True:
+            result = self._next_answer()
+            if result.status == ExecStatus.PIPELINE_SYNC:
+                self.unread -= 1
+                return answers
+            answers.append(result)
+            if self._broke(result):
+                return answers
+
+    def read_answers(self, number: int) -> list[PGresult]:
+        """The answers to so many statements, without ending what they are part of; fewer where the connection broke."""
+        self.pgconn.send_flush_request()
+        self.pgconn.flush()
+        answers: list[PGresult] = []
+        while len(answers) < number:
+            result = self._next_answer()
+            answers.append(result)
+            if self._broke(result):
+                break
+        return answers
+
+    def _broke(self, result: PGresult) -> bool:
+        broke = result.status == ExecStatus.FATAL_ERROR and self.pgconn.status != ConnStatus.OK
+        if broke:
+            self.unread = 0
+        return broke
+
+    def _next_answer(self) -> PGresult:
+        pgconn = self.pgconn
         while True:
             while pgconn.is_busy():
                 # What was sent may still lie here: more than a socket takes at once (libpq, PQflush).
@@ -190,16 +222,8 @@ class _Connection(psycopg.Connection[Any]):
                 if something_came:
                     pgconn.consume_input()
             result = pgconn.get_result()
-            if result is None:
-                continue
-            status = result.status
-            if status == ExecStatus.PIPELINE_SYNC:
-                self.unread -= 1
-                return answers
-            answers.append(result)
-            if status == ExecStatus.FATAL_ERROR and pgconn.status != ConnStatus.OK:
-                self.unread = 0
-                return answers
+            if result is not None:
+                return result
 
 
 def readable(socket: int, milliseconds: int | None, *, or_writable: bool = False) -> bool:
@@ -223,6 +247,7 @@ class PostgresqlTransaction:
     skip_locked = " FOR UPDATE SKIP LOCKED"
 
     __slots__ = (
+        "_begun",
         "_committed",
         "_connection",
         "_foreseen",
@@ -239,6 +264,7 @@ class PostgresqlTransaction:
         self._pgconn = connection.pgconn
         self._writing = writing
         self._waiting = 0
+        self._begun = False
         self._committed = False
         self._pods: set[int] = set()
         self._tables: set[str] = set()
@@ -246,7 +272,8 @@ class PostgresqlTransaction:
         self._foreseen: dict[int, dict[_Asked, list[Row]]] = {}
         if self._pgconn.pipeline_status == PipelineStatus.OFF:
             self._pgconn.enter_pipeline_mode()
-        self._send(_BEGIN_WRITING if writing else _BEGIN_READING, ())
+        if writing:
+            self._send(_BEGIN_WRITING, ())
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """Run one statement that changes rows; returns how many it changed."""
@@ -258,10 +285,11 @@ class PostgresqlTransaction:
         self._send(sql, parameters)
 
     def foresee(self, questions: Iterable[Question]) -> None:
-        """Ask several questions in one round trip; each must be about one pod that this transaction writes to."""
+        """Ask several questions in one round trip; each must be about one pod."""
         asked: list[tuple[int, _Asked, int]] = []
-        for sql, parameters in questions:
-            (pod_id,) = subject_of(sql).pods_named(parameters)
+        chosen = [(subject_of(sql).pods_named(parameters), sql, parameters) for sql, parameters in questions]
+        self._take_pods({pod_id for pods, _, _ in chosen for pod_id in pods})
+        for (pod_id,), sql, parameters in chosen:
             self._take(sql, parameters)
             self._send(sql, parameters)
             asked.append((pod_id, (sql, tuple(parameters)), self._waiting - 1))
@@ -319,8 +347,10 @@ class PostgresqlTransaction:
                 return False
             if not self._committed:
                 self._forget_unsure()
-                self._send("ROLLBACK", ())
-                self._connection.sync()
+                if self._writing:
+                    self._send("ROLLBACK", ())
+                if self._writing or self._begun:
+                    self._connection.sync()
         except (psycopg.Error, StorageError):
             return False
         return True
@@ -347,6 +377,17 @@ class PostgresqlTransaction:
             self._send(_TAKE_TABLE[how], (zlib.crc32(table.encode()) - (1 << 31),))
             self._tables.add(table if how == "alone" else f"{table} shared")
 
+    def _take_pods(self, pods: set[int]) -> None:
+        """Take several pods, in their order."""
+        if not self._writing:
+            return
+        new = sorted(pods - self._pods)
+        for start in range(0, len(new), _TAKEN_AT_ONCE):
+            some = new[start : start + _TAKEN_AT_ONCE]
+            if len(some) > 1:
+                self._send(_TAKE_PODS, (*some, *[some[-1]] * (_TAKEN_AT_ONCE - len(some))))
+                self._pods.update(some)
+
     def _send(self, sql: str, parameters: Sequence[Any]) -> None:
         """Put a statement on its way."""
         values: list[bytes | None] = []
@@ -370,6 +411,7 @@ class PostgresqlTransaction:
             if self._waiting >= _PIPELINED_AT_MOST + 16:
                 self._read_answers()
             name = self._connection.known.get(sql) or self._prepare(sql, parameters)
+            self._begun = True
             self._pgconn.send_query_prepared(name, values, formats, 1)
         except psycopg.Error as error:
             raise translate(error, writing=self._writing) from error
@@ -404,11 +446,14 @@ class PostgresqlTransaction:
 
     def _read_answers(self) -> list[PGresult]:
         connection = self._connection
-        connection.sync()
-        self._waiting = 0
-        while connection.unread > 1:  # of a transaction before this one, or of an interrupted wait
-            connection.read_until_sync()
-        answers = connection.read_until_sync()
+        waiting, self._waiting = self._waiting, 0
+        if self._writing:
+            connection.sync()
+            while connection.unread > 1:  # of an interrupted wait
+                connection.read_until_sync()
+            answers = connection.read_until_sync()
+        else:
+            answers = connection.read_answers(waiting)
         failed = next((answer for answer in answers if answer.status == ExecStatus.FATAL_ERROR), None)
         if failed is not None:
             self._forget_unsure()
@@ -602,6 +647,8 @@ class PostgresqlStorage:
             connection = _Connection.connect(self._address, autocommit=True)
             connection.execute(
                 f"SET synchronous_commit = on; SET lock_timeout = {milliseconds};"
+                # Whoever reads says no BEGIN.
+                "SET default_transaction_isolation = 'repeatable read'; SET default_transaction_read_only = on;"
                 f"SET statement_timeout = {_STATEMENT_SECONDS * 1000};"
                 # A process that hangs in mid-transaction holds others up no longer than this.
                 f"SET idle_in_transaction_session_timeout = {_STATEMENT_SECONDS * 1000}"

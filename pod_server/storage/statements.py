@@ -38,6 +38,10 @@ come in; a statement on one takes the whole table, because two names of one row 
 READ_BY_EVERYBODY = frozenset({"partner", "research_invitation", "app_registration"})
 """Tables that writers of other things look into: reading them excludes only those who change them."""
 
+READ_WITHOUT_EXCLUDING = frozenset({"pod"})
+"""Tables with a public name beside their number: what is found by the name is read again by the number before anything
+is decided on it, and that nobody gets a name twice is the constraint's affair."""
+
 ALONE_BY_CONSTRUCTION = frozenset({"grant_route", "schema_version", "seen_once"})
 """Rows written once under names that nobody else writes, or by migrations only: nothing is read there to be changed."""
 
@@ -90,7 +94,7 @@ def subject_of(sql: str) -> Subject:
     takes: list[tuple[str, LockKind]] = []
     if not skips:
         for table in tables:
-            if table in ALONE_BY_CONSTRUCTION:
+            if table in ALONE_BY_CONSTRUCTION or (table in READ_WITHOUT_EXCLUDING and not changes):
                 continue
             if pods and table in tables_of_pods() and table not in REACHED_BY_ANOTHER_NAME:
                 continue
