@@ -35,10 +35,12 @@ from pod_server.activities import Delivery, append, read_activities
 from pod_server.asking_ahead import ask_ahead
 from pod_server.authentication.session import create_session, load_session
 from pod_server.clock import SetClock
+from pod_server.household import Household
+from pod_server.identifiers import Handle
 from pod_server.log import ledger
 from pod_server.log.event import LogEvent
 from pod_server.opening import find_pod, open_pod
-from pod_server.pods import create_pod
+from pod_server.pods import NewCitizen, create_pod, create_pods
 
 PODS = 128
 WRITERS = 4
@@ -217,6 +219,12 @@ def enrol(town: Town) -> int:
     return 1
 
 
+def enrol_many(town: Town) -> int:
+    """Fifty pods a commit, as a municipality enrols."""
+    citizens = [NewCitizen(Handle(f"bulk-{town.next()}"), Household("Kari")) for _ in range(50)]
+    return len(create_pods(town.host, citizens))
+
+
 MEASURES: dict[str, tuple[str, Callable[[Town], int]]] = {
     "append, 64 pods x 24 a call": ("activities/s", deliver(24, 64)),
     "append, 16 pods x 1000 a call": ("activities/s", deliver(1000, 16)),
@@ -232,6 +240,7 @@ MEASURES: dict[str, tuple[str, Callable[[Town], int]]] = {
     "give and withdraw a consent": ("pairs/s", give_and_withdraw),
     "sign in, five requests": ("sessions/s", sign_in),
     "enrol": ("pods/s", enrol),
+    "enrol, 50 a commit": ("pods/s", enrol_many),
 }
 
 

@@ -368,7 +368,7 @@ def _prepare(host: Host, piece: _Piece, known: KnownRecords) -> None:
     except PodLocked as error:
         piece.vault = None
         mark_key = host_mark_key(host.host_key, host.key_store, permit.pod_id, piece.grant)
-        with host.storage.read() as tx:
+        with host.storage.look() as tx:
             piece.inbox = inboxes.find_inbox(tx, permit.pod_id, piece.grant)
         if mark_key is None or piece.inbox is None:  # locked before there were inboxes
             piece.refusal = error
@@ -382,7 +382,7 @@ def _prepare(host: Host, piece: _Piece, known: KnownRecords) -> None:
         of_grant = known.of_grant(permit.pod_id, piece.grant)
         if of_grant is None:
             of_grant = KnownOfGrant()
-            with host.storage.read() as tx:
+            with host.storage.look() as tx:
                 of_grant.catch_up(tx, permit.pod_id, piece.grant)
             known.keep(permit.pod_id, piece.grant, of_grant)
         _sort_out(piece, of_grant)

@@ -327,6 +327,35 @@ def put(
     return stored
 
 
+def put_first(
+    tx: Transaction, open_pod: OpenPod, new: Iterable[tuple[str, str, bytes, bool]], *, after: int, at: datetime
+) -> int:
+    """Write a new pod's first documents, in the transaction that makes the pod: nothing is there, so nothing is asked.
+
+    Args:
+        tx: The transaction.
+        open_pod: The new pod, its first keys in force.
+        new: Path, media type, body and whether it is public, of each.
+        after: The feed's number before the first of them.
+        at: The city's time.
+
+    Returns:
+        The feed's number after the last.
+
+    Raises:
+        PermitExceeded: the Permit is for reading only.
+    """
+    _check_writable(open_pod)
+    key_epochs.note_own_scopes(tx, open_pod.pod_id, 1, 1)
+    version, taken = after, 0
+    for path, media_type, content, public in new:
+        version += 1
+        _insert(tx, open_pod, Document(path, media_type, content, version, at, public))
+        taken += quota.count_document(len(content))
+    quota.charge(tx, open_pod.pod_id, taken)
+    return version
+
+
 def _insert(tx: Transaction, open_pod: OpenPod, document: Document) -> None:
     """Seal a document's row, for which there is room."""
     path, version, binary = document.path, document.version, document.binary

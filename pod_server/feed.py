@@ -52,6 +52,11 @@ def open_feed(tx: Transaction, pod_id: PodId) -> None:
     )
 
 
+def go_to(tx: Transaction, pod_id: PodId, seq: int) -> None:
+    """Take the numbers up to `seq` for what gives the agent no work, in the transaction that opens the feed."""
+    tx.send("UPDATE feed SET head = ? WHERE pod_id = ?", (seq, pod_id))
+
+
 def next_seq(tx: Transaction, pod_id: PodId, at: datetime, *, head: int | None = None) -> int:
     """Take the pod's next sequence number for a change that the agent shall see.
 
@@ -75,9 +80,17 @@ def head_question(pod_id: PodId) -> Question:
 
 
 def note_change(
-    tx: Transaction, pod_id: PodId, subject: Subject, grant: GrantId | Literal[""] = "", *, at: datetime
+    tx: Transaction,
+    pod_id: PodId,
+    subject: Subject,
+    grant: GrantId | Literal[""] = "",
+    *,
+    at: datetime,
+    head: int | None = None,
 ) -> int:
     """Note a change other than a segment in the caller's transaction; returns its sequence number.
+
+    Whoever knows the head gives it, as to `next_seq`.
 
     `document` and `proposal` take a number, for versions, without waking the agent if it has nothing else to do.
     """
@@ -90,7 +103,7 @@ def note_change(
             (pod_id,),
         )
         return int(row[0]) + 1
-    seq = next_seq(tx, pod_id, at)
+    seq = next_seq(tx, pod_id, at, head=head)
     tx.send(
         "INSERT INTO feed_change (pod_id, seq, subject, grant_id) VALUES (?, ?, ?, ?)", (pod_id, seq, subject, grant)
     )
@@ -116,7 +129,7 @@ def claim(host: Host, worker: str, limit: int) -> list[Claim]:
         "ORDER BY waiting_since LIMIT ?"
     )
     free = (now, now + LEASE_MICROSECONDS, worker)
-    with host.storage.read() as tx:  # looking costs no turn at the turnstile
+    with host.storage.look() as tx:  # looking costs no turn at the turnstile
         if tx.one(find, (*free, 1)) is None:
             return []
     with host.storage.write() as tx:

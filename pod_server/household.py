@@ -44,15 +44,17 @@ class Household:
             raise ValueError(message)
 
 
-def save(tx: Transaction, open_pod: OpenPod, household: Household, *, at: datetime) -> int:
+def save(tx: Transaction, open_pod: OpenPod, household: Household, *, at: datetime, head: int | None = None) -> int:
     """Write the household down and wake the agent, which divides by its size; returns the new version.
+
+    Whoever knows the feed's head gives it: 0 in the transaction that makes the pod.
 
     Raises:
         PermitExceeded: only the owner changes it.
     """
     if open_pod.permit.authority != "owner":
         raise PermitExceeded
-    version = feed.note_change(tx, open_pod.pod_id, "household", at=at)
+    version = feed.note_change(tx, open_pod.pod_id, "household", at=at, head=head)
     scope = key_epochs.own_scope(tx, open_pod.pod_id)
     sealed = open_pod.vault.seal(scope, Place("household", b"", version), msgspec.json.encode(household))
     tx.send(

@@ -166,7 +166,7 @@ def open_pod(host: Host, permit: Permit, *, vault: Vault | None = None, pod: Pod
         PermitExceeded: `vault` or `pod` is another's.
     """
     if pod is None:
-        with host.storage.read() as tx:
+        with host.storage.look() as tx:
             pod = find_pod(tx, permit.pod_id)
     if pod.pod_id != permit.pod_id:
         raise PermitExceeded

@@ -7,7 +7,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pod_server import documents, feed, household, resealing, settling
+from pod_server import documents, feed, household, key_epochs, resealing, settling
 from pod_server.authorization import enforcement, mandates
 from pod_server.clock import microseconds
 from pod_server.errors import HandleMalformed, HandleTaken
@@ -17,13 +17,14 @@ from pod_server.log import ledger
 from pod_server.log.event import LogEvent
 from pod_server.opening import POD_COLUMNS, OpenPod, Pod, custodian_vault, find_pod, open_pod, pod_of_row
 from pod_server.resources.seed import seed_documents
+from pod_server.storage.errors import is_doubled
 from pod_server.storage.schema_version import tables_of_pods
 from pod_server.vault import rotation
 from pod_server.vault.errors import PodLocked
 from pod_server.vault.vault import create_vault, unlock_with_recovery_code
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pod_server.host import Host
     from pod_server.storage.ports import Transaction
@@ -120,40 +121,107 @@ def create_pod(
         lives_here = Household(name or handle, language, household_size, area, dwelling)
     except ValueError as error:
         raise HandleMalformed(str(error)) from error
-    with host.storage.read() as tx:
-        check_free(tx, parsed)
+    return create_pods(
+        host,
+        [NewCitizen(parsed, lives_here, passphrase, simulated, custodian)],
+        actor=actor,
+        random=random,
+    )[0]
+
+
+@dataclass(frozen=True)
+class NewCitizen:
+    """Somebody who shall have a pod; the members are as for `create_pod`."""
+
+    handle: Handle
+    household: Household
+    passphrase: Passphrase | None = None
+    simulated: bool = False
+    custodian: bool = True
+
+
+def create_pods(
+    host: Host,
+    citizens: Sequence[NewCitizen],
+    *,
+    actor: Actor | None = None,
+    random: Callable[[int], bytes] = secrets.token_bytes,
+) -> list[NewPod]:
+    """Make pods for many, all of them or none: one commit of the key store, one of the database.
+
+    Fifty at a time are enough to share the commits; a transaction of thousands would hold other writers up.
+
+    Raises:
+        HandleTaken: one of the handles is in use, or was used before, or stands twice in the list.
+        StorageFull: the disk is full; nothing of any pod stands.
+    """
+    if len({citizen.handle for citizen in citizens}) < len(citizens):
+        raise HandleTaken
+    with host.storage.look() as tx:
+        for citizen in citizens:
+            check_free(tx, citizen.handle)
     at = host.clock.now()
-    pod_id = PodId(int.from_bytes(random(8), "big") >> (64 - _POD_ID_BITS))
-    new_vault = create_vault(
-        host.host_key, host.key_store, pod_id, passphrase=passphrase, custodian=custodian, random=random
-    )
-    vault = new_vault.vault
-    state = "open" if custodian else "locked"
-    pod = Pod(pod_id, parsed, at, state, area, simulated, new_vault.log_public_key)
-    permit = enforcement.require_owner(vault)
-    opened = OpenPod(pod, permit, vault)
+    made: list[tuple[NewPod, NewCitizen]] = []
+    with host.key_store.batch():
+        for citizen in citizens:
+            pod_id = PodId(int.from_bytes(random(8), "big") >> (64 - _POD_ID_BITS))
+            vault = create_vault(
+                host.host_key,
+                host.key_store,
+                pod_id,
+                passphrase=citizen.passphrase,
+                custodian=citizen.custodian,
+                random=random,
+            )
+            state = "open" if citizen.custodian else "locked"
+            lives_here = citizen.household
+            pod = Pod(pod_id, citizen.handle, at, state, lives_here.area, citizen.simulated, vault.log_public_key)
+            made.append((NewPod(pod, pod.webid(host.base_url), vault.recovery_code, vault.vault), citizen))
+    made.sort(key=lambda each: each[0].pod_id)
     try:
         with host.storage.write() as tx:
-            check_free(tx, parsed)
-            tx.send(
-                f"INSERT INTO pod ({POD_COLUMNS}, figures_epoch) VALUES (?, ?, ?, ?, ?, ?, ?, 1)",
-                (pod_id, parsed, microseconds(at), state, area, int(simulated), new_vault.log_public_key),
-            )
-            feed.open_feed(tx, pod_id)
-            ledger.create_tree(tx, pod_id, new_vault.log_public_key, random=random)
-            event = LogEvent(at=at, actor=actor or permit.actor, action="create-pod")
-            ledger.append(tx, pod_id, event, random=random)
-            mandates.give_standing_mandate(tx, pod_id, at)
-            household.save(tx, opened, lives_here, at=at)
-            for document in seed_documents(name=lives_here.name, issuer=host.base_url):
-                documents.put(
-                    tx, opened, document.path, document.media_type, document.content, public=document.public, at=at
-                )
-    except BaseException:
+            for new, citizen in made:
+                check_free(tx, citizen.handle)
+                _write_pod(host, tx, new, citizen, actor, random)
+    except BaseException as error:
         # Keys without a pod open nothing and name nobody; they are destroyed all the same.
-        host.key_store.destroy_vault(pod_id)
+        for new, _ in made:
+            host.key_store.destroy_vault(new.pod_id)
+        if is_doubled(error):
+            raise HandleTaken from error  # by somebody who made a pod of this name at the same moment
         raise
-    return NewPod(pod, pod.webid(host.base_url), new_vault.recovery_code, vault)
+    of_handle = {new.pod.handle: new for new, _ in made}
+    return [of_handle[citizen.handle] for citizen in citizens]
+
+
+def _write_pod(  # noqa: PLR0917 - called in one place
+    host: Host,
+    tx: Transaction,
+    new: NewPod,
+    citizen: NewCitizen,
+    actor: Actor | None,
+    random: Callable[[int], bytes],
+) -> None:
+    """Everything that a new pod begins with. Its number was drawn just now: nothing of it is there to be asked for."""
+    pod, pod_id, at = new.pod, new.pod_id, new.pod.created
+    permit = enforcement.require_owner(new.vault)
+    opened = OpenPod(pod, permit, new.vault)
+    tx.send(
+        f"INSERT INTO pod ({POD_COLUMNS}, figures_epoch) VALUES (?, ?, ?, ?, ?, ?, ?, 1)",
+        (pod_id, pod.handle, microseconds(at), pod.state, pod.area, int(pod.simulated), pod.log_public_key),
+    )
+    feed.open_feed(tx, pod_id)
+    tree = ledger.create_tree(tx, pod_id, pod.log_public_key, random=random)
+    event = LogEvent(at=at, actor=actor or permit.actor, action="create-pod")
+    ledger.append(tx, pod_id, event, random=random, tree=tree)
+    mandates.give_standing_mandate(tx, pod_id, at)
+    key_epochs.note_own_scopes(tx, pod_id, 1, 1)
+    head = household.save(tx, opened, citizen.household, at=at, head=0)
+    seed = seed_documents(name=citizen.household.name, issuer=host.base_url)
+    head = documents.put_first(
+        tx, opened, [(each.path, each.media_type, each.content, each.public) for each in seed], after=head, at=at
+    )
+    feed.go_to(tx, pod_id, head)
 
 
 def list_pods(host: Host, *, simulated: bool | None = None) -> list[Pod]:
@@ -373,6 +441,15 @@ def _note_state(host: Host, pod_id: PodId, state: str, action: str, actor: Actor
 
 
 def check_free(tx: Transaction, handle: Handle) -> None:
-    taken = tx.one("SELECT 1 FROM pod WHERE handle = ?", (handle,)) is not None
-    if taken or tx.one("SELECT 1 FROM retired_handle WHERE handle = ?", (handle,)) is not None:
+    """See that nobody has a handle, or had it.
+
+    Two who ask at the same moment may both be told so; the table then gives it to one of them.
+
+    Raises:
+        HandleTaken: somebody has, or had.
+    """
+    taken = tx.one(
+        "SELECT 1 FROM pod WHERE handle = ? UNION ALL SELECT 1 FROM retired_handle WHERE handle = ?", (handle, handle)
+    )
+    if taken is not None:
         raise HandleTaken

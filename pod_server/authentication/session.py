@@ -216,7 +216,7 @@ def load_session(host: Host, cookie: str | None) -> Session | None:
     if parts is None:
         return None
     identifier, key = parts
-    with host.storage.read() as tx:
+    with host.storage.look() as tx:
         row = tx.one(
             "SELECT pod_id, sealed_root, created_at, expires_at, last_used_at FROM session WHERE session_hash = ?",
             (hashed(identifier),),

@@ -89,12 +89,14 @@ class Tree(NamedTuple):
     epoch: int
 
 
-def create_tree(tx: Transaction, pod_id: PodId, log_public_key: bytes, *, random: RandomBytes = os.urandom) -> None:
-    """Begin a pod's log; its id is random, so that checkpoints do not name the citizen."""
+def create_tree(tx: Transaction, pod_id: PodId, log_public_key: bytes, *, random: RandomBytes = os.urandom) -> Tree:
+    """Begin a pod's log, and give its head; its id is random, so that checkpoints do not name the citizen."""
+    log_id = random(LOG_ID_BYTES).hex()
     tx.send(
         "INSERT INTO log_tree (pod_id, log_id, public_key, size, frontier) VALUES (?, ?, ?, 0, ?)",
-        (pod_id, random(LOG_ID_BYTES).hex(), log_public_key, b""),
+        (pod_id, log_id, log_public_key, b""),
     )
+    return Tree(log_id, log_public_key, Frontier.decode(0, b""), 1)
 
 
 def append(

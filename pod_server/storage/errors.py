@@ -42,6 +42,11 @@ class StorageConflict(StorageBusy):
     """Two transactions waited for each other, and this one was ended; it may be done again at once."""
 
 
+def is_doubled(error: BaseException) -> bool:
+    """Whether an engine refused a row because there is one of that name; each engine has an error of its own for it."""
+    return any(each.__name__ == "IntegrityError" for each in type(error).__mro__)
+
+
 class StorageUnavailable(StorageBusy):
     """The database server cannot be reached, or the connection to it broke.
 

@@ -38,7 +38,7 @@ class Transaction(Protocol):
         ...
 
     def foresee(self, questions: Iterable[Question]) -> None:
-        """Ask several questions at once whose answers are needed soon, in one round trip.
+        """Ask several questions at once whose answers are needed soon, in one round trip; each is about one pod.
 
         `one` and `all` with the same words are then answered from here, until this transaction changes the same pod
         in the same table. Nobody else can: the questions take their pods.
@@ -77,6 +77,13 @@ class Storage(Protocol):
 
     def read(self) -> AbstractContextManager[Transaction]:
         """A read-only snapshot."""
+        ...
+
+    def look(self) -> AbstractContextManager[Transaction]:
+        """Reading without a snapshot: each question, or each `foresee`, sees what was committed when it was asked.
+
+        For one question, or for several that need not agree: with a server each is then one round trip and no more.
+        """
         ...
 
     def write(self, *, urgent: bool = False) -> AbstractContextManager[Transaction]:

@@ -25,6 +25,7 @@ import re
 import select
 import struct
 import threading
+import time
 import zlib
 from collections import deque
 from contextlib import contextmanager
@@ -63,6 +64,9 @@ CONNECTIONS_AT_MOST = 24
 _STATEMENT_SECONDS = 120
 _PIPELINED_AT_MOST = 200
 """Statements sent before an answer is read: neither side's socket buffer may fill while both are writing."""
+
+_SURE_SECONDS = 0.2
+"""So long after it was used a connection is taken for alive without a look at its socket: no server restarts faster."""
 
 _STATEMENTS_AT_MOST = 1000
 """Statements that a connection may know by name: each takes memory at the server. A fuller one is replaced."""
@@ -162,11 +166,14 @@ class _Connection(psycopg.Connection[Any]):
         self.unsure: list[str] = []
         self.names = 0
         self.unread = 0
+        self.sure_until = 0.0
 
     def is_usable(self) -> bool:
         """Whether a transaction may begin: the last one has ended, and the server has not hung up since."""
         if self.closed:
             return False
+        if self.unread == 1 and time.monotonic() < self.sure_until:
+            return self.pgconn.status == ConnStatus.OK  # what is left to read comes before the next answer
         try:
             while self.unread:
                 self.read_until_sync()
@@ -196,6 +203,10 @@ class _Connection(psycopg.Connection[Any]):
         """The answers to so many statements, without ending what they are part of; fewer where the connection broke."""
         self.pgconn.send_flush_request()
         self.pgconn.flush()
+        if self.unread:
+            self.pgconn.consume_input()  # the end of what was read before lies there already
+        while self.unread:
+            self.read_until_sync()
         answers: list[PGresult] = []
         while len(answers) < number:
             result = self._next_answer()
@@ -253,14 +264,16 @@ class PostgresqlTransaction:
         "_foreseen",
         "_pgconn",
         "_pods",
+        "_snapshot",
         "_tables",
         "_waiting",
         "_writing",
         "memory",
     )
 
-    def __init__(self, connection: _Connection, *, writing: bool) -> None:
+    def __init__(self, connection: _Connection, *, writing: bool, snapshot: bool = True) -> None:
         self._connection = connection
+        self._snapshot = snapshot and not writing
         self._pgconn = connection.pgconn
         self._writing = writing
         self._waiting = 0
@@ -349,8 +362,9 @@ class PostgresqlTransaction:
                 self._forget_unsure()
                 if self._writing:
                     self._send("ROLLBACK", ())
-                if self._writing or self._begun:
+                if self._begun:
                     self._connection.sync()
+                    self._connection.sure_until = time.monotonic() + _SURE_SECONDS
         except (psycopg.Error, StorageError):
             return False
         return True
@@ -447,13 +461,14 @@ class PostgresqlTransaction:
     def _read_answers(self) -> list[PGresult]:
         connection = self._connection
         waiting, self._waiting = self._waiting, 0
-        if self._writing:
+        if self._snapshot:
+            answers = connection.read_answers(waiting)
+        else:
             connection.sync()
-            while connection.unread > 1:  # of an interrupted wait
+            while connection.unread > 1:  # of a reader before this one, or of an interrupted wait
                 connection.read_until_sync()
             answers = connection.read_until_sync()
-        else:
-            answers = connection.read_answers(waiting)
+            self._begun = self._writing
         failed = next((answer for answer in answers if answer.status == ExecStatus.FATAL_ERROR), None)
         if failed is not None:
             self._forget_unsure()
@@ -584,6 +599,12 @@ class PostgresqlStorage:
             yield transaction
 
     @contextmanager
+    def look(self) -> Iterator[PostgresqlTransaction]:
+        """Reading without a snapshot: a question is over with its answer."""
+        with self._transaction(writing=False, snapshot=False) as transaction:
+            yield transaction
+
+    @contextmanager
     def write(self, *, urgent: bool = False) -> Iterator[PostgresqlTransaction]:  # noqa: ARG002 - locks are fair here
         """A writing transaction; durable when the block has ended. Turns are per pod and come in order.
 
@@ -616,7 +637,7 @@ class PostgresqlStorage:
             self._idle.pop().close()
 
     @contextmanager
-    def _transaction(self, *, writing: bool) -> Iterator[PostgresqlTransaction]:
+    def _transaction(self, *, writing: bool, snapshot: bool = True) -> Iterator[PostgresqlTransaction]:
         if os.getpid() != self._process:
             self._forget_connections()
         room, idle = self._room, self._idle
@@ -626,7 +647,7 @@ class PostgresqlStorage:
             connection = self._usable_connection(idle)
             transaction: PostgresqlTransaction | None = None
             try:
-                transaction = PostgresqlTransaction(connection, writing=writing)
+                transaction = PostgresqlTransaction(connection, writing=writing, snapshot=snapshot)
                 yield transaction
             finally:
                 if transaction is not None and transaction.leave() and len(connection.known) < _STATEMENTS_AT_MOST:

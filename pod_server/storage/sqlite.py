@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pod_server import desk
@@ -325,6 +325,10 @@ class SqliteStorage:
                 self._readers.append(connection)
             else:
                 connection.close()
+
+    def look(self) -> AbstractContextManager[SqliteTransaction]:
+        """Reading that needs no snapshot; here a snapshot costs nothing."""
+        return self.read()
 
     @contextmanager
     def write(self, *, urgent: bool = False) -> Iterator[SqliteTransaction]:

@@ -33,7 +33,7 @@ from pod_server.partners import SELF
 from pod_server.pods import check_free
 from pod_server.representation import stored
 from pod_server.resources.seed import CARD_PATH, WEBID_FRAGMENT
-from pod_server.storage.errors import StorageDamaged
+from pod_server.storage.errors import StorageDamaged, is_doubled
 from pod_server.storage.schema_version import SCHEMA_VERSION, columns_of, tables_of_pods
 from pod_server.transfer.errors import PodFileInvalid
 from pod_server.transfer.move import (
@@ -241,8 +241,7 @@ def _says_the_file_is_wrong(error: BaseException) -> bool:
     """Whether what went wrong is what the file holds; both engines call a row that is there already by one name."""
     if isinstance(error, PodFileInvalid):
         return False
-    doubled = any(each.__name__ == "IntegrityError" for each in type(error).__mro__)
-    return doubled or isinstance(error, KeyError | TypeError | ValueError | LogBroken | StorageDamaged)
+    return is_doubled(error) or isinstance(error, KeyError | TypeError | ValueError | LogBroken | StorageDamaged)
 
 
 class _Header(msgspec.Struct, frozen=True):

@@ -5,13 +5,16 @@ from __future__ import annotations
 import pytest
 from deliveries import deliver, granted, owner_permit, readings
 
-from pod_server import documents, household
+from pod_server import documents, household, quota
 from pod_server.authorization import enforcement
 from pod_server.errors import HandleMalformed, HandleTaken, NoSuchPod
+from pod_server.household import Household
+from pod_server.identifiers import Actor, Handle
+from pod_server.integrity import examine
 from pod_server.log import ledger
 from pod_server.log.verification import verify_stored
 from pod_server.opening import find_pod, open_pod
-from pod_server.pods import create_pod, leave_pod_open, list_pods, lock_pod, remove_pod
+from pod_server.pods import NewCitizen, create_pod, create_pods, leave_pod_open, list_pods, lock_pod, remove_pod
 from pod_server.storage.schema_version import tables_of_pods
 from pod_server.vault.errors import PodLocked
 from pod_server.vault.key_derivation import Argon2Cost, Passphrase
@@ -63,6 +66,24 @@ def test_a_handle_is_given_out_once(host):
     remove_pod(host, made.pod_id)
     with pytest.raises(HandleTaken):
         create_pod(host, "kari")
+
+
+def test_pods_are_made_many_at_a_time_all_or_none(host):
+    wanted = [NewCitizen(Handle(name), Household(name.title())) for name in ("kari", "ola", "per")]
+    made = create_pods(host, wanted, actor=Actor("host"))
+    assert [new.pod.handle for new in made] == ["kari", "ola", "per"]
+    for new in made:
+        with host.storage.read() as tx:
+            assert [event.event.action for event in ledger.read_events(tx, new.vault, new.pod_id)] == ["create-pod"]
+            running, counted = quota.recount(tx, new.pod_id)
+            assert running == counted > 0
+        assert examine(host, new.vault, new.pod_id).damages == ()
+    with pytest.raises(HandleTaken):
+        create_pods(host, [NewCitizen(Handle("eva"), Household("Eva")), wanted[0]])
+    with pytest.raises(HandleTaken):
+        create_pods(host, [NewCitizen(Handle("eva"), Household("Eva"))] * 2)
+    assert [pod.handle for pod in list_pods(host)] == ["kari", "ola", "per"]
+    assert len(host.key_store.pods_with_keys()) == 3
 
 
 def test_a_removed_pod_leaves_no_row_and_no_key(host):

@@ -8,11 +8,15 @@ from datetime import timedelta
 
 import psycopg
 import pytest
-from deliveries import CITIZEN, deliver, granted, reading
-from hosts import make_host
+from deliveries import CITIZEN, deliver, granted, owner_permit, reading
+from hosts import NOON, make_host
 
-from pod_server import feed, grants
+from pod_server import documents, feed, grants, opening
+from pod_server.asking_ahead import ask_ahead
+from pod_server.errors import HandleTaken
+from pod_server.opening import find_pod, open_pod
 from pod_server.pods import create_pod
+from pod_server.storage import postgresql
 from pod_server.storage.errors import (
     DatabaseAddressInvalid,
     DataFolderTooNew,
@@ -24,6 +28,7 @@ from pod_server.storage.errors import (
 from pod_server.storage.migrate import migrate_postgresql
 from pod_server.storage.postgresql import PostgresqlStorage
 from pod_server.storage.schema_version import SCHEMA_VERSION
+from pod_server.vault.envelope import Scope
 
 
 @pytest.fixture
@@ -308,3 +313,104 @@ def test_two_machines_with_their_keys_in_a_database_serve_one_city(tmp_path, clo
     for host in hosts_of_the_city:
         host.storage.close()
         host.key_store.close()
+
+
+def test_requests_that_write_to_different_pods_by_handle_do_not_wait_for_each_other(city, host):
+    """A handle is found without holding up those who look for another one."""
+    city.citizen("kari")
+    city.citizen("ola")
+    for forgetting in (False, True):  # with the pods met before, and as in a new process
+        if forgetting:
+            opening._MET_LATELY.clear()
+        with host.storage.write() as tx:
+            find_pod(tx, "kari")
+            entered = []
+
+            def other(entered=entered) -> None:
+                with host.storage.write() as tx:
+                    entered.append(find_pod(tx, "ola").handle)
+
+            thread = threading.Thread(target=other)
+            thread.start()
+            thread.join(10)
+            assert entered == ["ola"]
+
+
+def test_two_who_make_a_pod_of_one_handle_at_once_get_one_pod(host):
+    barrier, outcomes = threading.Barrier(2), []
+
+    def make() -> None:
+        barrier.wait(10)
+        try:
+            outcomes.append(create_pod(host, "kari").pod.handle)
+        except HandleTaken:
+            outcomes.append("taken")
+
+    threads = [threading.Thread(target=make) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(outcomes) == ["kari", "taken"]
+    assert len(host.key_store.pods_with_keys()) == 1, "the keys of the pod that was not made are gone"
+
+
+def test_a_pod_met_before_is_found_and_its_document_read_in_one_round_trip(city, host, monkeypatch):
+    kari = city.citizen("kari")
+
+    def read() -> bytes:
+        with host.storage.read() as tx:
+            ask_ahead(host, tx, "kari", body_of="profile/card")
+            opened = open_pod(host, owner_permit(kari.vault), pod=find_pod(tx, "kari"))
+            return documents.get(tx, opened, "profile/card").content
+
+    card = read()
+    waits = []
+    waiting = postgresql._Connection.read_answers
+    monkeypatch.setattr(
+        postgresql._Connection, "read_answers", lambda self, number: waits.append(number) or waiting(self, number)
+    )
+    assert read() == card
+    assert len(waits) == 1
+    with host.storage.write() as tx:
+        put(tx, open_pod(host, owner_permit(kari.vault), pod=find_pod(tx, "kari")), "profile/card", b"<> a <x:y> .")
+    assert read() == b"<> a <x:y> .", "what was remembered is where to look, never what was there"
+
+
+def test_a_wrong_guess_where_a_handle_leads_costs_a_round_trip_and_nothing_else(city, host):
+    kari, ola = city.citizen("kari"), city.citizen("ola")
+    opening._MET_LATELY["kari"] = opening._MET_LATELY["ola"] = (ola.pod_id, [Scope("own", "", 7)])
+    for handle, pod in (("kari", kari), ("ola", ola)):
+        with host.storage.write() as tx:
+            ask_ahead(host, tx, handle, ["profile/card"], writing=True)
+            assert find_pod(tx, handle).pod_id == pod.pod_id
+            opened = open_pod(host, owner_permit(pod.vault), pod=find_pod(tx, handle))
+            documents.look_up(tx, opened, ["profile/card"])
+            assert documents.exists(tx, opened, "profile/card")
+
+
+def put(tx, opened, path: str, content: bytes) -> None:
+    documents.put(tx, opened, path, "text/turtle", content, public=True, at=NOON)
+
+
+def test_looking_sees_what_was_committed_when_it_asked(storage_pair):
+    one, other = storage_pair
+    question = ("SELECT COUNT(*) FROM signing_key",)
+    with one.look() as looking, one.read() as reading:
+        assert looking.one(*question) == reading.one(*question) == (0,)
+        with other.write() as tx:
+            tx.execute(
+                "INSERT INTO consent_notice (notice_hash, version, notice, first_answered) VALUES ('a', '', '', 0)"
+            )
+        notices = ("SELECT COUNT(*) FROM consent_notice",)
+        assert looking.one(*notices) == (1,)
+        assert reading.one(*notices) == (0,)
+
+
+@pytest.fixture
+def storage_pair(url):
+    migrate_postgresql(url)
+    pair = PostgresqlStorage(url), PostgresqlStorage(url)
+    yield pair
+    for each in pair:
+        each.close()
