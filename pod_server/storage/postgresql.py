@@ -25,7 +25,6 @@ import re
 import select
 import struct
 import threading
-import time
 import zlib
 from collections import deque
 from contextlib import contextmanager
@@ -64,9 +63,6 @@ CONNECTIONS_AT_MOST = 24
 _STATEMENT_SECONDS = 120
 _PIPELINED_AT_MOST = 200
 """Statements sent before an answer is read: neither side's socket buffer may fill while both are writing."""
-
-_SURE_SECONDS = 0.2
-"""So long after it was used a connection is taken for alive without a look at its socket: no server restarts faster."""
 
 _STATEMENTS_AT_MOST = 1000
 """Statements that a connection may know by name: each takes memory at the server. A fuller one is replaced."""
@@ -166,15 +162,14 @@ class _Connection(psycopg.Connection[Any]):
         self.unsure: list[str] = []
         self.names = 0
         self.unread = 0
-        self.sure_until = 0.0
 
     def is_usable(self) -> bool:
         """Whether a transaction may begin: the last one has ended, and the server has not hung up since."""
         if self.closed:
             return False
-        if self.unread == 1 and time.monotonic() < self.sure_until:
-            return self.pgconn.status == ConnStatus.OK  # what is left to read comes before the next answer
         try:
+            if self.unread:
+                self.pgconn.consume_input()  # the end of a reader before this one lies there already
             while self.unread:
                 self.read_until_sync()
         except psycopg.Error:
@@ -203,10 +198,6 @@ class _Connection(psycopg.Connection[Any]):
         """The answers to so many statements, without ending what they are part of; fewer where the connection broke."""
         self.pgconn.send_flush_request()
         self.pgconn.flush()
-        if self.unread:
-            self.pgconn.consume_input()  # the end of what was read before lies there already
-        while self.unread:
-            self.read_until_sync()
         answers: list[PGresult] = []
         while len(answers) < number:
             result = self._next_answer()
@@ -364,7 +355,6 @@ class PostgresqlTransaction:
                     self._send("ROLLBACK", ())
                 if self._begun:
                     self._connection.sync()
-                    self._connection.sure_until = time.monotonic() + _SURE_SECONDS
         except (psycopg.Error, StorageError):
             return False
         return True
