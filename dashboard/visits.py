@@ -66,7 +66,7 @@ def visit(host: Host) -> Visit:
     with host.storage.read() as tx:
         citizen = household.load(tx, own)
         waiting = sum(1 for each in proposals.list_proposals(tx, own) if each.state == "waiting")
-        waiting += len(reminders.waiting(tx, session.pod_id))
+        waiting += len(reminders.waiting(tx, session.pod_id, host.clock.now()))
     return replace(seen, household=citizen, waiting=waiting)
 
 

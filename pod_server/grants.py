@@ -565,12 +565,13 @@ def _change_within(
         standing = follow(standing, ran_out)
         grant_rows.add_event(tx, pod_id, GrantId(grant.id), standing.version, ran_out)
     terms = change(grant.terms) if change else grant.terms
-    if terms is not grant.terms and terms.expires_at <= now:
-        raise TermsInvalid("expires_at", "the new end lies in the past")
     ends = terms.expires_at if terms is not grant.terms else None
     event = GrantEvent(kind, now, ends, "host" if kind is EventKind.EXPIRED else _said_by(actor))
     standing = follow(standing, event)
     assert standing.state is not None
+    # After the order of events: an expired consent that cannot be narrowed is not told that its end is wrong.
+    if terms is not grant.terms and terms.expires_at <= now:
+        raise TermsInvalid("expires_at", "the new end lies in the past")
     changed = replace(
         grant,
         terms=terms,

@@ -125,16 +125,22 @@ def _soon(grant: Grant, now: datetime) -> datetime:
     return max(grant.terms.expires_at - REMIND_BEFORE, now + (grant.terms.expires_at - now) / 8)
 
 
-def waiting(tx: Transaction, pod_id: PodId) -> list[Reminder]:
-    """What the citizen was told and has not answered; an act with the consent answers it too."""
+def waiting(tx: Transaction, pod_id: PodId, at: datetime) -> list[Reminder]:
+    """What the citizen was told and has not answered; an act with the consent, and its end, answer it too.
+
+    Args:
+        tx: A snapshot.
+        pod_id: Whose.
+        at: Now, city's time: a consent may have run out before anybody has written that down.
+    """
     return [
         Reminder(GrantId(grant_id), Attention(about), moment(since))
         for grant_id, about, since in tx.all(
             "SELECT told.grant_id, told.about, told.since FROM consent_reminder AS told "
             "JOIN consent ON consent.pod_id = told.pod_id AND consent.grant_id = told.grant_id "
-            "WHERE told.pod_id = ? AND told.answered = 0 AND consent.state = 'active' "
+            "WHERE told.pod_id = ? AND told.answered = 0 AND consent.state = 'active' AND consent.expires_at > ? "
             "AND consent.state_version = told.state_version ORDER BY told.since, told.grant_id",
-            (pod_id,),
+            (pod_id, microseconds(at)),
         )
     ]
 

@@ -74,6 +74,7 @@ ON_SQLITE_ALONE = (
     "attacks/test_t01_stolen_data_folder.py",
     "attacks/test_t26_host_and_locked_pod.py::test_no_file_holds",
     "faults/test_disk_full.py",
+    "models/",
     "protocol/doors/test_bad_requests.py::test_a_full_disk",
 )
 """What looks into the data folder's own database file, fills it, or runs commands on it."""

@@ -230,7 +230,7 @@ def reminder_cards(host: Host, visit: Visit, views: list[grants.GrantView]) -> l
     t, w = visit.words, visit.wording
     by_id = {view.grant.id: view for view in views}
     with host.storage.read() as tx:
-        told = reminders.waiting(tx, PodId(views[0].grant.pod_id))
+        told = reminders.waiting(tx, PodId(views[0].grant.pod_id), host.clock.now())
     return [
         ReminderCard(
             str(each.grant),

@@ -211,6 +211,14 @@ def test_nothing_is_made_wider_by_narrowing(host, kari, wider):
     )
 
 
+def test_what_is_wrong_with_narrowing_an_expired_consent_is_that_it_expired(city, host, kari):
+    """Found by the model of consents: it was told that its new end lies in the past, though none was asked for."""
+    given = granted(host, kari.pod_id)
+    city.clock.advance(timedelta(days=301))
+    with pytest.raises(EventOutOfOrder, match="expired cannot be narrowed"):
+        grants.narrow(host, kari.pod_id, given.grant, actor=CITIZEN, kinds=frozenset({"grocery-line"}))
+
+
 def test_a_paused_consent_stays_paused_when_it_is_narrowed(host, kari):
     given = granted(host, kari.pod_id)
     grants.pause(host, kari.pod_id, given.grant, actor=CITIZEN)

@@ -32,7 +32,7 @@ def listening(host):
 
 def waiting(host, kari):
     with host.storage.read() as tx:
-        return reminders.waiting(tx, kari.pod_id)
+        return reminders.waiting(tx, kari.pod_id, host.clock.now())
 
 
 def actions(host, kari):
@@ -54,6 +54,16 @@ def test_a_consent_that_ends_soon_is_told_once_to_both_parties(city, host, kari,
     with host.storage.read() as tx:
         kinds = [message.kind for message in outbox.messages(tx, client_id=listening.client_id)]
     assert kinds.count("consent-ends-soon") == 1
+
+
+def test_a_consent_that_has_run_out_asks_for_nothing_though_nobody_has_written_its_end_down(city, host, kari):
+    """Found by the model of consents: the page went on saying that it would end soon."""
+    granted(host, kari.pod_id)
+    city.clock.advance(timedelta(days=290))
+    assert reminders.remind_due(host) == 1
+    assert len(waiting(host, kari)) == 1
+    city.clock.advance(timedelta(days=11))
+    assert waiting(host, kari) == []
 
 
 def test_renewing_answers_it_and_the_new_end_is_told_anew(city, host, kari):
