@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 import pytest
 from deliveries import CITIZEN, add_partner, reading
 from hypothesis import strategies as some
-from hypothesis.stateful import invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 from stateful_house import PATIENCE_SECONDS, House, live
 
 from consent.errors import EventOutOfOrder, TermsInvalid
@@ -117,6 +117,15 @@ class ConsentsAgainstTheLaw(House):
         yes=some.integers(0, 3),
     )
     def answer(self, partner, kinds, days, yes):
+        self._answer(partner, kinds, days, yes)
+
+    @initialize(days=some.sampled_from([20, 90, 400]))
+    def two_consents_and_a_no(self, days):
+        """Every life begins with something."""
+        for partner, yes in ((0, 1), (1, 1), (1, 0)):
+            self._answer(partner, frozenset(KINDS), days, yes)
+
+    def _answer(self, partner: int, kinds: frozenset[str], days: int, yes: int) -> None:
         terms, now = self._terms(partner, kinds, days), self.clock.now()
         if yes:
             grant = grants.give(self.host, self.pod_id, terms, actor=CITIZEN)
@@ -189,7 +198,6 @@ class ConsentsAgainstTheLaw(House):
             consent.events.append(("expired", now, "host"))
             consent.state = "expired"
 
-    @rule()
     def the_citizen_is_reminded_of_what_ends_or_lies_idle(self):
         reminders.remind_due(self.host)
         now = self.clock.now()
@@ -203,7 +211,6 @@ class ConsentsAgainstTheLaw(House):
         assert told.keys() <= self.consents.keys()
         assert reminders.remind_due(self.host) == 0, "each is told once"
 
-    @rule()
     def a_partner_that_was_refused_may_not_ask_at_once(self):
         since = self.clock.now() - timedelta(days=30)
         for partner in self.partners:
@@ -211,15 +218,23 @@ class ConsentsAgainstTheLaw(House):
             asked = grants.refused_lately(self.host, self.pod_id, partner.client_id, "personal-footprint")
             assert asked == lately
 
-    @rule()
-    def restart(self):
-        self.reopen()
+    @rule(restart=some.booleans())
+    def look_at_everything(self, restart):
+        """Also after all that a process remembers is gone."""
+        if restart:
+            self.reopen()
+        self.the_citizen_is_reminded_of_what_ends_or_lies_idle()
+        self.a_partner_that_was_refused_may_not_ask_at_once()
+        self.every_receipt_tells_all_that_happened_and_nothing_else()
+        self.the_log_tells_every_act()
 
     # What partners try
 
-    @precondition(lambda self: self.consents)
     @rule(number=some.integers(0, 4), partner=some.integers(0, 1))
     def ask_for_a_permit(self, number, partner):
+        self._ask(number, partner)
+
+    def _ask(self, number: int, partner: int) -> None:
         grant_id, consent = self._pick(number)
         state, asker = consent.state_at(self.clock.now()), self.partners[partner]
         expected = "" if state == "active" else REFUSAL[state]
@@ -234,9 +249,18 @@ class ConsentsAgainstTheLaw(House):
         assert permit.kinds == consent.kinds
         self.permits.append((grant_id, len(consent.events), permit))
 
-    @precondition(lambda self: self.permits)
-    @rule(number=some.integers(0, 50), count=some.integers(1, 3), cut=some.none() | some.none() | some.integers(1, 12))
-    def deliver_under_a_permit_however_old(self, number, count, cut):
+    @rule(
+        number=some.integers(0, 50),
+        count=some.integers(1, 3),
+        cut=some.none() | some.none() | some.integers(1, 12),
+        fresh=some.booleans(),
+    )
+    def deliver_under_a_permit_however_old(self, number, count, cut, fresh):
+        if fresh:
+            for partner in (0, 1):
+                self._ask(number, partner)
+        if not self.permits:
+            return
         grant_id, version, permit = self.permits[number % len(self.permits)]
         consent, now = self.consents[grant_id], self.clock.now()
         records = [reading(self.number + each) for each in range(count)]
@@ -271,7 +295,6 @@ class ConsentsAgainstTheLaw(House):
 
     # What must hold
 
-    @rule()
     def every_receipt_tells_all_that_happened_and_nothing_else(self):
         issuer = consent_receipts.issuer_document(self.host)
         for grant_id, consent in self.consents.items():
@@ -282,7 +305,6 @@ class ConsentsAgainstTheLaw(House):
             times = [each["indicatedAtTime"] for each in told["record"]["consentStatus"]]
             assert times == [at.isoformat().replace("+00:00", "Z") for _, at, _ in consent.events]
 
-    @rule()
     def the_log_tells_every_act(self):
         with self.host.storage.read() as tx:
             entries = list(ledger.all_events(tx, self.made.vault, self.pod_id))[::-1]
@@ -321,4 +343,4 @@ class ConsentsAgainstTheLaw(House):
 
 @pytest.mark.timeout(PATIENCE_SECONDS)
 def test_no_write_is_let_in_that_the_law_refuses_and_every_act_has_its_receipt():
-    live(ConsentsAgainstTheLaw, lives=10, steps=25)
+    live(ConsentsAgainstTheLaw, lives=20, steps=30)
