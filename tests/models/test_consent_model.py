@@ -124,6 +124,7 @@ class ConsentsAgainstTheLaw(House):
         """Every life begins with something."""
         for partner, yes in ((0, 1), (1, 1), (1, 0)):
             self._answer(partner, frozenset(KINDS), days, yes)
+            self._ask(partner, partner)
 
     def _answer(self, partner: int, kinds: frozenset[str], days: int, yes: int) -> None:
         terms, now = self._terms(partner, kinds, days), self.clock.now()
