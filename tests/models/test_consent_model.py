@@ -141,11 +141,19 @@ class ConsentsAgainstTheLaw(House):
     @precondition(lambda self: self.consents)
     @rule(
         number=some.integers(0, 4),
+        late=some.booleans(),
         kind=some.sampled_from(["paused", "resumed", "renewed", "narrowed", "withdrawn", "erased"]),
         days=some.sampled_from([-1, 5, 200]),
         cut=some.none() | some.none() | some.integers(1, 25),
     )
-    def change(self, number, kind, days, cut):
+    def change(self, number, kind, days, cut, late):
+        """And at once somebody comes late, with a Permit from before."""
+        grant_id = self._change(number, kind, days, cut)
+        held = [place for place, permit in enumerate(self.permits) if permit[0] == grant_id]
+        for place in held[:1] if late else []:
+            self._deliver(place, 1, None)
+
+    def _change(self, number: int, kind: str, days: int, cut: int | None) -> str:
         grant_id, consent = self._pick(number)
         now, before = self.clock.now(), copy.deepcopy(consent)
         end = now + timedelta(days=days)
@@ -163,12 +171,12 @@ class ConsentsAgainstTheLaw(House):
         if happened is None:
             with pytest.raises(EventOutOfOrder):
                 act()
-            return
+            return grant_id
         if kind == "renewed" and days < 0:
             self.consents[grant_id] = before
             with pytest.raises(TermsInvalid):
                 act()
-            return
+            return grant_id
         if happened and kind == "renewed":
             consent.ends = end
         if happened and kind == "narrowed":
@@ -177,12 +185,13 @@ class ConsentsAgainstTheLaw(House):
             consent.records = set()
         self.cut_at = cut
         if self.survives(act):
-            return
+            return grant_id
         # The machine stopped: it happened or it did not, and what began is finished by the start of the agent.
         grants.resume_erasures(self.host)
         consent_receipts.resume_filing(self.host)
         if grants.find_grant(self.host, self.pod_id, grant_id).state_version == len(before.events):
             self.consents[grant_id] = before
+        return grant_id
 
     # What time does
 
@@ -260,9 +269,11 @@ class ConsentsAgainstTheLaw(House):
         if fresh:
             for partner in (0, 1):
                 self._ask(number, partner)
-        if not self.permits:
-            return
-        grant_id, version, permit = self.permits[number % len(self.permits)]
+        if self.permits:
+            self._deliver(number % len(self.permits), count, cut)
+
+    def _deliver(self, number: int, count: int, cut: int | None) -> None:
+        grant_id, version, permit = self.permits[number]
         consent, now = self.consents[grant_id], self.clock.now()
         records = [reading(self.number + each) for each in range(count)]
         self.number += count
