@@ -138,7 +138,6 @@ class ConsentsAgainstTheLaw(House):
         state = "active" if yes else "refused"
         self.consents[grant.id] = Consent(terms.client_id, kinds, now, terms.expires_at, state, events)
 
-    @precondition(lambda self: self.consents)
     @rule(
         number=some.integers(0, 4),
         late=some.booleans(),
