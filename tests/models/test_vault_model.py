@@ -436,7 +436,7 @@ class VaultAgainstADictionary(House):
         if self._do(lambda: act(self.host, self.pod_id, grant, actor=CITIZEN), after):
             return
         state = str(grants.find_grant(self.host, self.pod_id, grant).state)
-        self.model = after if state in {"withdrawn", "erased"} else before
+        self.model = after if state == ("erased" if erase else "withdrawn") else before
         assert state in {"active", "withdrawn", "erased"}
 
     # What goes on in the background
