@@ -135,6 +135,8 @@ class Visit:
         demo_speed: How fast the city's time runs, where this is the demo; None elsewhere.
         acting_for: The handle of the citizen for whom a representative acts on this page, or "".
         acting_home: That citizen's consent centre, or "".
+        desk: Whose console the page belongs to (dashboard/consoles.py); empty on the citizens' pages.
+        sandbox: Whether the signed-in citizen is a partner's sandbox citizen.
     """
 
     host: Host
@@ -148,6 +150,8 @@ class Visit:
     demo_speed: float | None = None
     acting_for: str = ""
     acting_home: str = ""
+    desk: str = ""
+    sandbox: bool = False
     redirect_origins: tuple[str, ...] = field(default_factory=tuple)
 
     @property

@@ -11,8 +11,10 @@ from flask import Blueprint, jsonify, redirect, request, send_from_directory
 from dashboard import errors
 from dashboard.views import (
     apps,
+    become_partner,
     check,
     consent_request,
+    console,
     demo,
     footprint,
     home,
@@ -20,6 +22,7 @@ from dashboard.views import (
     my_data,
     narrow_grant,
     neighbourhood,
+    operator,
     providers,
     public,
     receipt,
@@ -35,17 +38,21 @@ from dashboard.views import (
 from dashboard.visits import answered_form
 from pod_server.authentication.errors import NotSignedIn
 from pod_server.authentication.tickets import issue_ticket
+from pod_server.console_sessions import NotInConsole
 from pod_server.http_problems import problem_response
 
 if TYPE_CHECKING:
     from flask import Flask, Response
     from werkzeug.wrappers import Response as AnyResponse
 
+    from pod_server.console_sessions import Role
     from pod_server.host import Host
 
 STATIC = Path(__file__).parent / "static"
 _LARGEST = 2**63 - 1
 """The largest number that the database holds; a page of a larger one is no page."""
+
+_ROLES: tuple[tuple[str, Role], ...] = (("partners", "partner"), ("operator", "operator"))
 
 _KEPT_FOR_EVER = "public, max-age=31536000, immutable"
 
@@ -203,6 +210,7 @@ def register(app: Flask, host: Host) -> None:
     ):
         rule(address, endpoint, lambda each, change=change_one: change(host, each), methods=["POST"])
 
+    _consoles(pages, host)
     rule("/-/demo", "demo", lambda: demo.demo(host))
     rule("/-/demo/parts", "demo-parts", lambda: demo.demo_parts(host))
     for action in ("kettle", "beef", "bus", "withdraw", "ask"):
@@ -234,8 +242,83 @@ def register(app: Flask, host: Host) -> None:
             return redirect(f"/-/sign-in?next={quote(request.full_path.rstrip('?'), safe='/-')}", code=303)
         return problem_response(app, host, request, error)
 
+    @pages.errorhandler(NotInConsole)
+    def show_the_consoles_door(error: NotInConsole) -> AnyResponse:
+        """The same for a console: each has a door of its own."""
+        wants_page = request.accept_mimetypes.best_match(["application/problem+json", "text/html"]) == "text/html"
+        if wants_page and request.method == "GET":
+            place = "operator" if request.path.startswith("/-/operator") else "partners"
+            return redirect(f"/-/{place}/sign-in", code=303)
+        return problem_response(app, host, request, error)
+
     app.config["PROBLEM_PAGE"] = lambda details: public.error_page(host, details)
     app.register_blueprint(pages)
+
+
+def _consoles(pages: Blueprint, host: Host) -> None:
+    """The pages for partners, their consoles, and the operator's pages; none of them opens a pod."""
+    rule = pages.add_url_rule
+    rule("/-/partners", "partners", lambda: become_partner.become(host))
+    rule("/-/partners/register", "partner-register", lambda: become_partner.register_page(host))
+    rule("/-/partners/register", "partner-apply", lambda: become_partner.register_form(host), methods=["POST"])
+    for place, role in _ROLES:
+        rule(f"/-/{place}/sign-in", f"{place}-sign-in", lambda role=role: become_partner.sign_in_page(host, role))
+        rule(
+            f"/-/{place}/sign-out",
+            f"{place}-sign-out",
+            lambda role=role: become_partner.leave(host, role),
+            methods=["POST"],
+        )
+        rule(
+            f"/-/{place}/enter/<token>",
+            f"{place}-enter",
+            lambda token, role=role: become_partner.enter_page(host, token, role),
+        )
+        rule(
+            f"/-/{place}/enter/<token>",
+            f"{place}-entered",
+            lambda token, role=role: become_partner.enter_form(host, token, role),
+            methods=["POST"],
+        )
+    here = console.HERE
+    rule(here, "console", lambda: console.status(host))
+    for place, page in (
+        ("keys", console.keys),
+        ("purposes", console.purposes),
+        ("deliveries", console.deliveries),
+        ("messages", console.messages),
+        ("sandbox", console.sandbox_page),
+    ):
+        rule(f"{here}/{place}", f"console-{place}", lambda page=page: page(host))
+    rule(f"{here}/deliveries/<each>", "console-delivery", lambda each: console.delivery(host, each))
+    rule(f"{here}/deliveries/<each>/receipt", "console-receipt", lambda each: console.receipt(host, each))
+    rule(f"{here}/stop", "console-stop", lambda: console.switch(host, stop=True), methods=["POST"])
+    rule(f"{here}/restart", "console-restart", lambda: console.switch(host, stop=False), methods=["POST"])
+    for place, change in (
+        ("apply-again", console.apply_again),
+        ("keys/add", console.add_key),
+        ("keys/retire", console.retire_key),
+        ("addresses", console.change_addresses),
+        ("purposes/propose", console.propose_notice),
+        ("messages/test", console.send_test),
+        ("sandbox/open", console.open_sandbox),
+        ("sandbox/reset", console.reset_sandbox),
+    ):
+        rule(
+            f"{here}/{place}",
+            f"console-{place.replace('/', '-')}-form",
+            lambda change=change: change(host),
+            methods=["POST"],
+        )
+    rule(operator.HERE, "operator", lambda: operator.overview(host))
+    rule(f"{operator.HERE}/partners/<each>", "operator-partner", lambda each: operator.partner_page(host, each))
+    for act in operator.ACTS:
+        rule(
+            f"{operator.HERE}/partners/<each>/{act}",
+            f"operator-{act}",
+            lambda each, act=act: operator.decide(host, each, act),
+            methods=["POST"],
+        )
 
 
 def _live_ticket(host: Host) -> Response:

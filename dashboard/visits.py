@@ -15,6 +15,7 @@ from pod_server.authentication.errors import NotSignedIn
 from pod_server.authentication.session import cookie_settings, load_session
 from pod_server.authorization.enforcement import require_owner
 from pod_server.opening import OpenPod, open_pod
+from pod_server.sandbox import is_sandbox
 
 if TYPE_CHECKING:
     from werkzeug.wrappers import Response
@@ -67,7 +68,7 @@ def visit(host: Host) -> Visit:
         citizen = household.load(tx, own)
         waiting = sum(1 for each in proposals.list_proposals(tx, own) if each.state == "waiting")
         waiting += len(reminders.waiting(tx, session.pod_id, host.clock.now()))
-    return replace(seen, household=citizen, waiting=waiting)
+    return replace(seen, household=citizen, waiting=waiting, sandbox=is_sandbox(own.pod.handle))
 
 
 def citizens_visit(host: Host) -> tuple[Visit, Session, OpenPod]:

@@ -227,7 +227,7 @@ def end_session(host: Host, cookie: str | None) -> None:
 
 
 def end_others(host: Host, client_id: str, *, but: str = "") -> None:
-    """End every session of a partner's console but one, and what links lie about: after its keys have changed."""
+    """End every session of a partner's console but the one of the cookie `but`, and what links lie about."""
     with host.storage.write(urgent=True) as tx:
         tx.execute("DELETE FROM console_session WHERE client_id = ? AND session_hash <> ?", (client_id, hashed(but)))
         tx.execute("DELETE FROM console_link WHERE client_id = ?", (client_id,))

@@ -163,15 +163,7 @@ def apply(
         raise PartnerInvalid("redirect_uri: at most ten")
     if not notices:
         raise PartnerInvalid("purpose: at least one, with its kinds and its text")
-    now = host.clock.protocol_now()
-    with host.storage.read() as tx:
-        waiting = tx.one("SELECT COUNT(*) FROM partner WHERE state = 'applied'")
-        lately = tx.one(
-            "SELECT COUNT(*) FROM operator_act WHERE act = 'apply' AND at > ?",
-            (microseconds(now - timedelta(hours=1)),),
-        )
-    if waiting is None or lately is None or waiting[0] >= MOST_WAITING or lately[0] >= MOST_AN_HOUR:
-        raise ApplicationsFull("As many applications wait as are taken. Try again later, or write to the municipality.")
+    require_room(host)
     partner = add_partner(
         host,
         name=name,
@@ -186,6 +178,20 @@ def apply(
             partner_notices.propose(host, tx, partner.client_id, proposed)
         note(host, tx, partner.client_id, By("partner", partner.name), "apply")
     return partner
+
+
+def require_room(host: Host) -> None:
+    """Whether one more application is taken; asked before anything costly is done for a stranger.
+
+    Raises:
+        ApplicationsFull: too many wait, or came this hour.
+    """
+    since = host.clock.protocol_now() - timedelta(hours=1)
+    with host.storage.read() as tx:
+        waiting = tx.one("SELECT COUNT(*) FROM partner WHERE state = 'applied'")
+        lately = tx.one("SELECT COUNT(*) FROM operator_act WHERE act = 'apply' AND at > ?", (microseconds(since),))
+    if waiting is None or lately is None or waiting[0] >= MOST_WAITING or lately[0] >= MOST_AN_HOUR:
+        raise ApplicationsFull("As many applications wait as are taken. Try again later, or write to the municipality.")
 
 
 def _require(tx: Transaction, client_id: str, states: Iterable[str], act: str) -> Partner:
