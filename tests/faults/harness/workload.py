@@ -1,0 +1,445 @@
+"""A seeded citizen's life below the recorder: every kind of write the house has, in an order that the seed decides.
+
+Before each act a note says what is tried, and after it what was acknowledged; notes stand in the trace between the
+calls, so that it is known for each place what the house had promised by then. A note's "try" is the number of its act.
+
+    python -m faults.harness.workload FOLDER SEED [--fault KIND AFTER] [--leave-out files|folders] [--back DAYS]
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import hashlib
+import io
+import json
+import random
+import sys
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deliveries import CITIZEN, add_partner, deliver, granted, permit_again, reading
+from flask import Flask
+from hosts import NOON, make_host
+from solid_door import TestAgent
+from twin_activities import ALL_KINDS
+
+from partner_bridge.merging import merge_waiting
+from partner_bridge.outbox import send_waiting
+from partner_bridge.sealed_deliveries import inbox_for, take_in
+from partner_bridge.sealing import read_inbox, seal_delivery
+from pod_server import grants, http_problems, lifecycle, pods, removal, resealing, routes, upkeep
+from pod_server.authorization_server.tokens import AuthenticatedPartner
+from pod_server.clock import SetClock
+from pod_server.log import ledger
+from pod_server.opening import custodian_vault, open_pod
+from pod_server.outbound import Response
+from pod_server.partners import add_partner as register_partner
+from pod_server.storage.errors import StorageError, StorageFull
+from pod_server.transfer.move import move_out
+from pod_server.vault import host_key_rotation
+from pod_server.vault.errors import VaultError
+from pod_server.vault.key_derivation import Argon2Cost, Passphrase
+from tvilling.backup import take_backup
+from tvilling.settings import Listen, Settings
+from twin_agent.worker import run_until_idle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from deliveries import GrantedPartner
+
+MARKER = "kanarifugl"
+"""Whatever the citizen and partners bring in says this; no file may."""
+
+WORDS, CHEAP = Passphrase(f"{MARKER} heter Pippi"), Argon2Cost(64, 1, 1)
+FAULTS = {"kill": 1, "tear": 2, "full": 3, "sync": 4}
+LARGE = 300_000
+REFUSED = (StorageError, VaultError, OSError)
+"""What a failing disk may look like to who asked: named errors of the house, and of the system where a command writes
+to a folder that the operator named."""
+
+
+class Recorder:
+    """The library that was loaded before everything else."""
+
+    def __init__(self) -> None:
+        library = ctypes.CDLL(None)
+        self._note = library.faults_note
+        self._note.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
+        self.arm = library.faults_arm
+        self.arm.argtypes = [ctypes.c_int, ctypes.c_long]
+        self.leave_out = library.faults_leave_out
+        self.struck = library.faults_struck
+
+    def note(self, **members: Any) -> None:
+        """Put a note into the trace."""
+        text = json.dumps(members).encode()
+        self._note(text, len(text))
+
+
+class Partner:
+    """Where messages to partners go: always there, remembers nothing."""
+
+    def post(self, url: str, _body: bytes, _headers: Any) -> Response:
+        return Response(202, {}, b"", url)
+
+
+class Life:
+    """One host, its citizen kari, and what happens to them."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.recorder = Recorder()
+        self.folder = folder
+        self.draw = random.Random(seed)
+        self.clock = SetClock(NOON)
+        self.number = 0
+        self.records = 0
+        self.documents: dict[str, str] = {}
+        self.partners: dict[str, GrantedPartner] = {}
+        self.states: dict[str, str] = {}
+        self.neighbours: list[str] = []
+        self.sequence = 0
+        self.vault: Any = None
+        self.is_locked = False
+
+    # What frames an act
+
+    def act(self, name: str, work: Callable[[], dict[str, Any] | None], **plan: Any) -> bool:
+        """Say what is tried, do it, say what was acknowledged; False where the disk refused it."""
+        self.number += 1
+        plan |= {"try": self.number, "act": name}
+        self.recorder.note(**plan)
+        try:
+            told = work() or {}
+        except REFUSED as error:
+            self.recorder.note(refused=self.number, error=type(error).__name__)
+            if not self.recorder.struck():
+                raise
+            return False
+        self.recorder.note(done=self.number, **told, **self._head())
+        return True
+
+    def _head(self) -> dict[str, Any]:
+        """What the log promises from now on."""
+        with self.host.storage.read() as tx:
+            tree = ledger.load_tree(tx, self.pod_id)
+            return {"log_size": tree.frontier.size, "log_root": tree.frontier.root().hex()}
+
+    # Beginning and ending
+
+    def begin(self) -> None:
+        self._start()
+        made: list[Any] = []
+        self.number += 1
+        self.recorder.note(**{"try": self.number, "act": "begin"})
+        made.append(pods.create_pod(self.host, "kari", name=f"{MARKER} Kari", household_size=2))
+        self.pod_id, self.vault = made[0].pod_id, made[0].vault
+        self._open_doors()
+        self.recorder.note(done=self.number, pod=self.pod_id, recovery_code=made[0].recovery_code, **self._head())
+        self.give("Strømmen")
+
+    def _start(self) -> None:
+        self.host = replace(make_host(self.folder / "data", self.clock), outbound=Partner())
+
+    def _open_doors(self) -> None:
+        app = Flask("pods", static_folder=None)
+        http_problems.register(app, self.host)
+        routes.register(app, self.host)
+        lifecycle.verify_solid_request = lambda _host, _request: TestAgent("http://localhost:8080/kari/profile/card#me")
+        self.client = app.test_client()
+
+    def restart(self) -> None:
+        """Stop and start: SQLite moves its log into the database, and takes it away."""
+
+        def work() -> None:
+            self.host.storage.close()
+            self.host.key_store.close()
+            self._start()
+            self._open_doors()
+            self.vault = custodian_vault(self.host, self.pod_id)
+
+        self.act("restart", work)
+
+    def checkpoint(self) -> None:
+        def work() -> None:
+            with contextlib.closing(self.host.storage._connect(read_only=False)) as connection:
+                connection.execute("PRAGMA wal_checkpoint(RESTART)")
+
+        self.act("checkpoint", work)
+
+    # Consents
+
+    def give(self, name: str) -> None:
+        held: list[GrantedPartner] = []
+
+        def work() -> dict[str, Any]:
+            from joserfc.jwk import ECKey
+
+            key = ECKey.generate_key("P-256", parameters={"kid": "k1", "use": "sig", "alg": "ES256"})
+            partner = register_partner(
+                self.host, name=name, jwks={"keys": [key.as_dict(private=False)]}, webhook="https://partner.example/"
+            )
+            self.keys[partner.client_id] = key.as_dict(private=True)
+            held.append(granted(self.host, self.pod_id, partner=partner, kinds=ALL_KINDS))
+            return {"grant": held[0].grant, "client": partner.client_id}
+
+        if self.act("give", work):
+            self.partners[held[0].grant] = held[0]
+            self.states[held[0].grant] = "active"
+
+    keys: dict[str, dict[str, Any]] = {}
+
+    def active(self) -> str | None:
+        choice = sorted(grant for grant, state in self.states.items() if state == "active")
+        return self.draw.choice(choice) if choice else None
+
+    def change(self, what: str) -> None:
+        grant = self.active()
+        if grant is None or (len([1 for state in self.states.values() if state == "active"]) < 2 and what != "pause"):
+            return self.give(f"Partner {self.number}")
+        do = {"pause": grants.pause, "withdraw": grants.withdraw, "erase": grants.erase}
+        if what == "narrow":
+            fewer = frozenset({"electricity-reading", "grocery-line"})
+            done = self.act("narrow", lambda: self._ignore(grants.narrow(self.host, self.pod_id, grant, actor=CITIZEN, kinds=fewer)), grant=grant)
+        else:
+            # The work of an erasure is repeatable: whoever was told that the disk was full asks again.
+            done = self.act(what, lambda: self._ignore(do[what](self.host, self.pod_id, grant, actor=CITIZEN)), grant=grant)
+        if done and what != "narrow":
+            self.states[grant] = {"pause": "paused", "withdraw": "withdrawn", "erase": "erased"}[what]
+        if done and what == "pause" and self.act(
+            "resume", lambda: self._ignore(grants.resume(self.host, self.pod_id, grant, actor=CITIZEN)), grant=grant
+        ):
+            self.states[grant] = "active"
+        if not done and what != "narrow":
+            self.states[grant] = "unclear"
+        return None
+
+    @staticmethod
+    def _ignore(_: object) -> None:
+        """An act whose answer says nothing that is checked."""
+
+    # Deliveries
+
+    def deliver(self, count: int = 0) -> None:
+        grant = self.active()
+        if grant is None:
+            return
+        first, count = self.records, count or self.draw.randint(1, 12)
+        self.records += count
+        made = [reading(number, 1 + number % 7, meter=f"{MARKER}-m") for number in range(first, first + count)]
+        if first and self.draw.random() < 0.3:
+            made.append(reading(self.draw.randrange(first), 99.0 + first, correction=True, meter=f"{MARKER}-m"))
+        held = self.partners[grant]
+        plan = {"grant": grant, "records": {one.id: one.raw.decode() for one in made if not one.correction},
+                "corrections": {one.id: one.raw.decode() for one in made if one.correction}}  # fmt: skip
+
+        def work() -> dict[str, Any]:
+            statuses = deliver(self.host, permit_again(self.host, held.partner, grant), made)
+            return {"statuses": dict(zip([one.id for one in made], statuses, strict=True))}
+
+        self.act("deliver", work, **plan)
+
+    # Documents, by the Solid door
+
+    def _request(self, method: str, path: str, body: bytes = b"", media_type: str = "") -> None:
+        answer = self.client.open("/kari/" + path, method=method, data=body, content_type=media_type or None)
+        if answer.status_code in {500, 503, 507} and self.recorder.struck():
+            raise StorageFull
+        assert answer.status_code < 300, (method, path, answer.status_code, answer.text)
+
+    def put(self) -> None:
+        path = f"notes/{self.draw.randrange(6)}"
+        content = f"{MARKER} {self.number} ".encode() * self.draw.choice((1, 20, 900))
+        self.act("put", lambda: self._request("PUT", path, content, "text/plain"), path=path, content=hashlib.sha256(content).hexdigest())
+
+    def put_graph(self) -> None:
+        path, word = f"graphs/{self.draw.randrange(3)}", f"{MARKER}-graph-{self.number}"
+        triples = "".join(f'<#s{n}> <urn:p> "{word} {n}" .\n' for n in range(self.draw.choice((3, 200))))
+        done = self.act("put-graph", lambda: self._request("PUT", path, triples.encode(), "text/turtle"), path=path, word=f"{word} 0")
+        self.documents[path] = word if done else ""
+
+    def add_to_graph(self) -> None:
+        known = sorted(path for path, word in self.documents.items() if word)
+        if not known:
+            return self.put_graph()
+        path, word = self.draw.choice(known), f"{MARKER}-added-{self.number}"
+        patch = (
+            "@prefix solid: <http://www.w3.org/ns/solid/terms#> .\n_:p a solid:InsertDeletePatch; "
+            f'solid:inserts {{ <#added{self.number}> <urn:p> "{word}" . }} .'
+        )
+        self.act("add-to-graph", lambda: self._request("PATCH", path, patch.encode(), "text/n3"), path=path, word=word)
+        return None
+
+    def put_large(self) -> None:
+        path = f"films/{self.draw.randrange(2)}"
+        content = (f"{MARKER} {self.number} ".encode() * (LARGE // 12))[:LARGE]
+        self.act("put", lambda: self._request("PUT", path, content, "video/mp4"), path=path, content=hashlib.sha256(content).hexdigest())
+
+    def delete(self) -> None:
+        path = f"gone/{self.number}"
+        content = f"{MARKER} {path}".encode()
+        if self.act("put", lambda: self._request("PUT", path, content, "text/plain"), path=path, content=hashlib.sha256(content).hexdigest()):
+            self.act("delete", lambda: self._request("DELETE", path), path=path)
+
+    # Keys
+
+    def lock_and_open(self) -> None:
+        """Lock; deliveries wait, the host's and one sealed by the partner; open, merge, seal anew."""
+        grant = self.active()
+        if grant is None:
+            return
+
+        def lock() -> None:
+            self.vault = pods.lock_pod(self.host, self.vault, WORDS, cost=CHEAP).vault
+
+        if not self.act("lock", lock):
+            self._find_vault()
+            if "custodian" in self.host.key_store.slot_kinds(self.pod_id):
+                return
+        self.deliver(3)
+        self._deliver_sealed(grant)
+
+        def unlock() -> None:
+            pods.leave_pod_open(self.host, self.vault)
+
+        while not self.act("open", unlock):
+            self.recorder.arm(0, 0)
+        self.act("merge", lambda: self._ignore(merge_waiting(self.host, self.vault)))
+        self.reseal()
+
+    def _find_vault(self) -> None:
+        """After a refused act: the pod's keys as they stand, opened the way there is."""
+        from pod_server.vault.vault import unlock_with_passphrase
+
+        if "custodian" in self.host.key_store.slot_kinds(self.pod_id):
+            self.vault = custodian_vault(self.host, self.pod_id)
+        else:
+            self.vault = unlock_with_passphrase(self.host.host_key, self.host.key_store, self.pod_id, WORDS)
+        pods.catch_up_with_keys(self.host, self.vault)
+
+    def _deliver_sealed(self, grant: str) -> None:
+        held = self.partners[grant]
+        client = held.partner.client_id
+        asking = AuthenticatedPartner(client, held.partner.name, None, "")
+        number = self.records
+        self.records += 1
+        one = reading(number, 3.0, meter=f"{MARKER}-m")
+        self.sequence += 1
+
+        def work() -> None:
+            inbox = read_inbox(inbox_for(self.host, asking, grant)["statement"], pinned=None)
+            body = seal_delivery(
+                inbox, [json.loads(one.raw)], sequence=self.sequence, idempotency_key=f"k{self.sequence}", sign_with=self.keys[client]
+            )
+            take_in(self.host, asking, json.dumps(body).encode())
+
+        self.act("deliver", work, grant=grant, records={one.id: one.raw.decode()}, corrections={})
+
+    def renew_keys(self) -> None:
+        def work() -> None:
+            self.vault = pods.renew_keys(self.host, self.vault, None).vault
+
+        if not self.act("renew-keys", work):
+            self._find_vault()
+        self.reseal()
+
+    def reseal(self) -> None:
+        self.act("reseal", lambda: self._ignore(resealing.reseal(self.host, self.vault, rest=lambda _: None)))
+
+    def tend(self) -> None:
+        """A day passes: a new epoch, and now and then so many that the oldest key is destroyed."""
+        self.clock.advance(timedelta(days=self.draw.choice((1, 1, 12))))
+        self.act("tend", lambda: self._ignore(upkeep.tend(self.host)))
+
+    def exchange_host_key(self) -> None:
+        store, path = self.host.key_store, self.folder / "data" / "keys" / "host.key"
+        self.act("exchange-host-key", lambda: self._ignore(host_key_rotation.rotate(path, store, store.epoch_keys)))
+
+    def log_only(self) -> None:
+        """An act that the log tells of and the database does not: a new recovery code."""
+        self.act("renew-recovery-code", lambda: {"recovery_code": pods.renew_recovery_code(self.host, self.vault)})
+
+    # Others
+
+    def send(self) -> None:
+        self.act("send", lambda: {"sent": send_waiting(self.host)})
+
+    def think(self) -> None:
+        self.act("think", lambda: {"pods": run_until_idle(self.host)})
+
+    def neighbour(self) -> None:
+        """A pod is made, and removed."""
+        handle = f"nabo-{self.number}"
+        made: list[int] = []
+
+        def make() -> dict[str, Any]:
+            made.append(pods.create_pod(self.host, handle, name=f"{MARKER} {handle}").pod_id)
+            return {"pod": made[0]}
+
+        if self.act("make-pod", make, handle=handle):
+            self.act("remove-pod", lambda: self._ignore(removal.remove_citizen(self.host, made[0], actor=CITIZEN)), pod=made[0], handle=handle)
+
+    def move_out(self) -> None:
+        target = self.folder / f"kari-{self.number}.pod"
+        own = open_pod(self.host, _owner(self.vault), vault=self.vault)
+
+        def work() -> dict[str, Any]:
+            move_out(self.host, own, target)
+            return {"sha256": hashlib.sha256(target.read_bytes()).hexdigest()}
+
+        self.act("move-out", work, file=target.name)
+
+    def backup(self) -> None:
+        target = self.folder / "backup"
+        settings = Settings(data_folder=str(self.folder / "data"), base_url=self.host.base_url, live_url=self.host.live_url,
+                            listen=Listen("127.0.0.1", 8080), live_listen=Listen("127.0.0.1", 8081))  # fmt: skip
+        self.act("backup", lambda: {"taken": take_backup(self.host, settings, target, with_host_key=False).taken})
+
+    def live(self, acts: int) -> None:
+        """Every kind of act once, in the seed's order, among deliveries and documents."""
+        others = [
+            lambda: self.change("narrow"), lambda: self.change("pause"), lambda: self.change("withdraw"),
+            lambda: self.change("erase"), self.lock_and_open, self.renew_keys, self.tend, self.tend,
+            self.exchange_host_key, self.log_only, self.send, self.think, self.neighbour, self.move_out, self.backup,
+            self.restart, self.checkpoint, self.delete, self.put_large, self.put_large, self.put_graph, self.add_to_graph,
+            lambda: self.give("AtB"), lambda: self.give("Rema"),
+        ]  # fmt: skip
+        self.draw.shuffle(others)
+        for other in others[:acts]:
+            for small in self.draw.sample((self.deliver, self.put, self.add_to_graph, self.deliver), 2):
+                small()
+            other()
+
+
+def _owner(vault: Any) -> Any:
+    from pod_server.authorization.enforcement import require_owner
+
+    return require_owner(vault)
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("seed", type=int)
+    parser.add_argument("--acts", type=int, default=100)
+    parser.add_argument("--fault", nargs=2, action="append", default=[])
+    parser.add_argument("--leave-out", choices=("files", "folders"))
+    parser.add_argument("--back", type=int, default=0, help="days that the clock goes back in the middle")
+    asked = parser.parse_args(arguments)
+    life = Life(asked.folder, asked.seed)
+    if asked.leave_out:
+        life.recorder.leave_out(int(asked.leave_out == "files"), int(asked.leave_out == "folders"))
+    life.begin()
+    for kind, after in asked.fault:
+        life.recorder.arm(FAULTS[kind], int(after))
+    life.live(asked.acts)
+    life.recorder.note(end=True, struck=bool(life.recorder.struck()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
