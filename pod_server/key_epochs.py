@@ -51,3 +51,21 @@ def figures_scope(tx: Transaction, pod_id: PodId) -> Scope:
     """The scope of figures across grants as it is sealed under now; it is made at its first use after an erasure."""
     row = tx.one("SELECT figures_epoch FROM pod WHERE pod_id = ?", (pod_id,))
     return Scope("figures", "", 1 if row is None else int(row[0]))
+
+
+def in_force(tx: Transaction, pod_id: PodId) -> dict[tuple[str, str], int]:
+    """The epoch of each scope, by kind and grant, that the database seals under; an erased grant has none.
+
+    The key store may be one further: new keys are made there first, and a crash may come between the two.
+    """
+    row = tx.one(
+        "SELECT pod.own_epoch, pod.figures_epoch, log_tree.epoch FROM pod JOIN log_tree ON log_tree.pod_id = pod.pod_id "
+        "WHERE pod.pod_id = ?",
+        (pod_id,),
+    )
+    if row is None:
+        return {}
+    found = dict(zip((("own", ""), ("figures", ""), ("log", "")), row, strict=True))
+    for grant, epoch in tx.all("SELECT grant_id, epoch FROM consent WHERE pod_id = ? AND state <> 'erased'", (pod_id,)):
+        found["grant", grant] = epoch
+    return found

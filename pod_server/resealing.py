@@ -566,7 +566,9 @@ def _finish(host: Host, pod_id: PodId) -> bool:
 def retire_due(host: Host, *, limit: int = 100) -> int:
     """Destroy the old epochs' keys of pods that were sealed anew so many days ago; how many keys. Needs no citizen.
 
-    A pod for which something still waits that was sealed to an old inbox key keeps that key until it was merged.
+    A pod for which something still waits that was sealed to an old inbox key keeps that key until it was merged. What is
+    old is said by the database: where a crash came between new keys and their adoption, the key store is one epoch further,
+    and everything still lies under the one before.
     """
     now = host.clock.now()
     with host.storage.read() as tx:
@@ -583,6 +585,8 @@ def retire_due(host: Host, *, limit: int = 100) -> int:
             }
             for (pod_id,) in due
         }
+        # Of the same snapshot in which nothing was left under older epochs.
+        in_force = {pod_id: key_epochs.in_force(tx, PodId(pod_id)) for (pod_id,) in due}
     destroyed = 0
     for (pod_id,) in due:
         keyring = host.key_store.keyring(PodId(pod_id))
@@ -590,7 +594,8 @@ def retire_due(host: Host, *, limit: int = 100) -> int:
         old = [
             scope
             for scope, wrapped in keyring.items()
-            if wrapped is not None and scope.epoch < present.get((scope.kind, scope.grant), 0)
+            if wrapped is not None
+            and scope.epoch < min(present.get(name := (scope.kind, scope.grant), 0), in_force[pod_id].get(name, 0))
         ]
         kept = waiting[pod_id].intersection(old)
         retired = host.key_store.destroy_scopes(PodId(pod_id), [scope for scope in old if scope not in kept])

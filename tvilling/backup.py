@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pod_server.storage import engine_copies
-from pod_server.storage.copying import copy_database, sync_folder
+from pod_server.storage.copying import copy_database, make_folder, sync_folder
 from pod_server.storage.schema_version import SCHEMA_VERSION
 from pod_server.vault import key_store_postgresql
 from pod_server.vault.epoch_keys import COPIES_DIE_AFTER, epoch_key_name
@@ -80,7 +80,7 @@ def take_backup(host: Host, settings: Settings, folder: Path, *, with_host_key: 
     """
     _check_place(settings, folder)
     for part in (folder, folder / "data", folder / "keys"):
-        part.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(part)
         part.chmod(0o700)
     # From here to the end the folder holds no finished backup, and says so.
     (folder / MANIFEST).unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pod_server.storage.copying import make_folder
 from pod_server.storage.schema_version import SCHEMA_VERSION
 from pod_server.storage.sqlite import schema_version_of
 
@@ -16,7 +17,7 @@ DATABASE_FILE = "tvilling.sqlite"
 def make_folders_of(settings: Settings) -> None:
     """The data folder and what lies in it, for its owner alone."""
     for folder in (settings.data, settings.run_folder, settings.data / "keys"):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         folder.chmod(0o700)
 
 

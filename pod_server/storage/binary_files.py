@@ -80,6 +80,8 @@ class Draft:
         with _translated():
             os.fsync(self._descriptor)
             sync_folder(self._path.parent)
+            # The pod's folder may have been made by a process that died before it could sync that.
+            sync_folder(self._path.parent.parent)
 
     def close(self) -> None:
         """Let go of the file, which stays."""

@@ -48,6 +48,19 @@ def copy_database(source: Path, target: Path) -> None:
         draft.unlink(missing_ok=True)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder (mode 0700) and those above it, each with its name durable; one that is there stays as it is.
+
+    A file may be synced and its folder too: when the folder's own name is lost in a power cut, so are they.
+    """
+    missing = [folder, *folder.parents]
+    while missing and missing[-1].exists():
+        missing.pop()
+    for one in reversed(missing):
+        one.mkdir(exist_ok=True, mode=0o700)
+        sync_folder(one.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY)

@@ -70,7 +70,8 @@ def open_storage(data_folder: Path, *, timeout_seconds: float = 10.0) -> SqliteS
 def schema_version_of(path: Path) -> int:
     """The version of a database file's schema; 0 where there is none.
 
-    Asked over a read-only connection, before any pragma: a newer program's file is not to be touched.
+    Asked over a read-only connection, before any pragma: a newer program's file is not to be touched. Only where a crash
+    in the first migration left a rollback journal it must be written: SQLite then takes back what was half done.
 
     Raises:
         StorageError: the file cannot be read.
@@ -78,13 +79,19 @@ def schema_version_of(path: Path) -> int:
     if not path.exists():
         return 0
     try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         try:
-            return read_schema_version(connection)
-        finally:
-            connection.close()
+            return _version_in(path, "ro")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & _PRIMARY_CODE_MASK != sqlite3.SQLITE_READONLY:
+                raise
+            return _version_in(path, "rw")
     except sqlite3.Error as error:
         raise translate(error) from error
+
+
+def _version_in(path: Path, mode: str) -> int:
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True)) as connection:
+        return read_schema_version(connection)
 
 
 def translate(error: sqlite3.Error) -> Exception:

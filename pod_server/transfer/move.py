@@ -43,6 +43,7 @@ from pod_server.log.tree import verify_consistency
 from pod_server.opening import OpenPod
 from pod_server.removal import remove_citizen
 from pod_server.signatures import thumbprint
+from pod_server.storage.copying import sync_folder
 from pod_server.storage.schema_version import SCHEMA_VERSION, columns_of
 from pod_server.transfer.errors import ArrivalRefused, PodFileInvalid
 from pod_server.transfer.sealed_stream import write_record
@@ -185,6 +186,7 @@ def move_out(host: Host, opened: OpenPod, target: Path) -> MovedOut:
             file.flush()
             os.fsync(file.fileno())
         os.link(draft, target)  # never over a file that came meanwhile
+        sync_folder(target.parent)
     finally:
         draft.unlink(missing_ok=True)
     return counts

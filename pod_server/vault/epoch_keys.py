@@ -19,6 +19,7 @@ from collections import OrderedDict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
+from pod_server.storage.copying import make_folder
 from pod_server.vault.envelope import SECRET_BYTES, Place, Scope
 from pod_server.vault.errors import EpochKeyDestroyed, EpochKeysMissing, HostKeyMissing, Tampered
 from pod_server.vault.host_key import HostKeyFile, sync_folder_of, write_durably
@@ -39,6 +40,7 @@ COPIES_DIE_AFTER = EPOCH_LASTS + EPOCH_KEPT
 
 _FORM = "tvilling-epoch-key-v1"
 _NAME = re.compile(r"epoch-(\d{8})\.key")
+_LEFT_BEHIND = re.compile(r"\.epoch-\d{8}\.key\..+")
 _REMEMBERED = 4
 
 
@@ -120,7 +122,7 @@ class EpochKeys:
             EpochKeysMissing: the folder cannot be written.
         """
         try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(self.folder)
             with self.alone():
                 if not self._path(number).exists():
                     self._write(number, self.clock.protocol_now(), self._random(SECRET_BYTES), self._files())
@@ -132,18 +134,35 @@ class EpochKeys:
         with self._guard:
             self._known.pop(number, None)
         path = self._path(number)
+        gone = path.with_name(f".{path.name}.gone")
         try:
-            with path.open("r+b") as file:
-                file.write(bytes(path.stat().st_size))
-                file.flush()
-                os.fsync(file.fileno())
-            path.unlink()
-            sync_folder_of(path)
+            # Under its name a key is whole or not there: a crash must not leave half of one, which nobody could read.
+            path.replace(gone)
+            sync_folder_of(gone)
+            _wipe(gone)
         except FileNotFoundError:
             return False
         except OSError as error:
             raise EpochKeysMissing("An epoch key cannot be destroyed: see that its folder can be written.") from error
         return True
+
+    def clear(self) -> int:
+        """Destroy what a crash left of making or destroying keys; how many files.
+
+        A draft is a copy of a key: left lying, it would outlive the key's own end.
+
+        Raises:
+            EpochKeysMissing: the folder cannot be written.
+        """
+        try:
+            with self.alone():
+                left = [entry for entry in self.folder.iterdir() if _LEFT_BEHIND.fullmatch(entry.name)]
+                for entry in left:
+                    with contextlib.suppress(FileNotFoundError):
+                        _wipe(entry)
+        except OSError as error:
+            raise EpochKeysMissing("What is left of an epoch key cannot be destroyed: see that its folder can be written.") from error
+        return len(left)
 
     def date_anew(self, number: int) -> None:
         """Say that a key was made now: its file names a time that is still to come, because a clock was ahead."""
@@ -212,6 +231,15 @@ class EpochKeys:
         write_durably(draft, "\n".join(lines) + "\n")
         draft.replace(self._path(number))
         sync_folder_of(draft)
+
+
+def _wipe(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(bytes(path.stat().st_size))
+        file.flush()
+        os.fsync(file.fileno())
+    path.unlink()
+    sync_folder_of(path)
 
 
 def epoch_key_name(number: int) -> str:

@@ -15,6 +15,7 @@ import hmac
 import os
 from typing import TYPE_CHECKING
 
+from pod_server.storage.copying import make_folder
 from pod_server.vault.envelope import EnvelopeKey, Place, Scope
 from pod_server.vault.errors import HostKeyMismatch, HostKeyMissing, Tampered
 
@@ -143,7 +144,7 @@ class HostKeyFile:
         secret = random(_KEY_BYTES)
         draft = path.with_name(f".{path.name}.{random(8).hex()}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(path.parent)
             try:
                 write_durably(draft, _PREFIXES[2] + base64.b64encode(secret).decode() + "\n")
                 with contextlib.suppress(FileExistsError):  # another process was first; its key is the host's

@@ -414,6 +414,7 @@ class KeyStore:
             KeyStoreTooOld, EpochKeysMissing: not all keys are at hand; nothing was done.
         """
         self.require_epoch_keys()
+        self.epoch_keys.clear()
         now = self.epoch_keys.clock.protocol_now()
         begun = self._begin_epoch(now, lasts)
         current, covered = self.epoch(), 0
