@@ -3,7 +3,7 @@
 Before each act a note says what is tried, and after it what was acknowledged; notes stand in the trace between the
 calls, so that it is known for each place what the house had promised by then. A note's "try" is the number of its act.
 
-    python -m faults.harness.workload FOLDER SEED [--fault KIND AFTER] [--leave-out files|folders] [--back DAYS]
+    python -m faults.harness.workload FOLDER SEED [--fault KIND AFTER] [--in ACT] [--without files|folders] [--back DAYS]
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import hashlib
 import io
 import json
 import random
+import sqlite3
 import sys
 from dataclasses import replace
 from datetime import timedelta
@@ -39,6 +40,7 @@ from pod_server.opening import custodian_vault, open_pod
 from pod_server.outbound import Response
 from pod_server.partners import add_partner as register_partner
 from pod_server.storage.errors import StorageError, StorageFull
+from pod_server.storage.sqlite import translate
 from pod_server.transfer.move import move_out
 from pod_server.vault import host_key_rotation
 from pod_server.vault.errors import VaultError
@@ -105,7 +107,8 @@ class Life:
         self.neighbours: list[str] = []
         self.sequence = 0
         self.vault: Any = None
-        self.is_locked = False
+        self.fault: tuple[str, int, int] | None = None
+        self.refusals, self.patience = 0, self.draw.randint(1, 6)
 
     # What frames an act
 
@@ -113,6 +116,9 @@ class Life:
         """Say what is tried, do it, say what was acknowledged; False where the disk refused it."""
         self.number += 1
         plan |= {"try": self.number, "act": name}
+        if self.fault is not None and self.fault[0] in {"", name}:
+            self.recorder.arm(*self.fault[1:])
+            self.fault = None
         self.recorder.note(**plan)
         try:
             told = work() or {}
@@ -120,9 +126,18 @@ class Life:
             self.recorder.note(refused=self.number, error=type(error).__name__)
             if not self.recorder.struck():
                 raise
+            self.refusals += 1
+            if self.refusals >= self.patience:
+                self.relieve()
             return False
         self.recorder.note(done=self.number, **told, **self._head())
         return True
+
+    def relieve(self) -> None:
+        """There is room again, or another disk: from here on nothing may be refused any more."""
+        if self.recorder.struck():
+            self.recorder.arm(0, 0)
+            self.recorder.note(relieved=True)
 
     def _head(self) -> dict[str, Any]:
         """What the log promises from now on."""
@@ -170,7 +185,10 @@ class Life:
     def checkpoint(self) -> None:
         def work() -> None:
             with contextlib.closing(self.host.storage._connect(read_only=False)) as connection:
-                connection.execute("PRAGMA wal_checkpoint(RESTART)")
+                try:
+                    connection.execute("PRAGMA wal_checkpoint(RESTART)")
+                except sqlite3.Error as error:
+                    raise translate(error) from error
 
         self.act("checkpoint", work)
 
@@ -309,13 +327,15 @@ class Life:
         def unlock() -> None:
             pods.leave_pod_open(self.host, self.vault)
 
-        while not self.act("open", unlock):
-            self.recorder.arm(0, 0)
+        if not self.act("open", unlock):
+            self.relieve()
+            assert self.act("open", unlock)
         self.act("merge", lambda: self._ignore(merge_waiting(self.host, self.vault)))
         self.reseal()
 
     def _find_vault(self) -> None:
         """After a refused act: the pod's keys as they stand, opened the way there is."""
+        self.relieve()
         from pod_server.vault.vault import unlock_with_passphrase
 
         if "custodian" in self.host.key_store.slot_kinds(self.pod_id):
@@ -409,8 +429,8 @@ class Life:
             live_listen=Listen("127.0.0.1", 8081),
         )
 
-    def live(self, acts: int) -> None:
-        """Every kind of act once, in the seed's order, among deliveries and documents."""
+    def live(self, *, back: timedelta) -> None:
+        """Every kind of act once, in the seed's order, among deliveries and documents; half-way the clock goes back."""
         others = [
             lambda: self.change("narrow"), lambda: self.change("pause"), lambda: self.change("withdraw"),
             lambda: self.change("erase"), self.lock_and_open, self.renew_keys, self.tend, self.tend,
@@ -419,7 +439,9 @@ class Life:
             lambda: self.give("AtB"), lambda: self.give("Rema"),
         ]  # fmt: skip
         self.draw.shuffle(others)
-        for other in others[:acts]:
+        for place, other in enumerate(others):
+            if place == len(others) // 2:
+                self.clock.advance(-back)
             for small in self.draw.sample((self.deliver, self.put, self.add_to_graph, self.deliver), 2):
                 small()
             other()
@@ -435,18 +457,19 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("seed", type=int)
-    parser.add_argument("--acts", type=int, default=100)
-    parser.add_argument("--fault", nargs=2, action="append", default=[])
-    parser.add_argument("--leave-out", choices=("files", "folders"))
-    parser.add_argument("--back", type=int, default=0, help="days that the clock goes back in the middle")
+    parser.add_argument("--fault", choices=FAULTS, help="which")
+    parser.add_argument("--after", type=int, default=0, help="after how many calls that it concerns")
+    parser.add_argument("--in", dest="act", default="", help="counted from the beginning of the first act of this name")
+    parser.add_argument("--without", choices=("files", "folders"), help="whose syncs are left out")
+    parser.add_argument("--back", type=int, default=0, help="days that the clock goes back half-way")
     asked = parser.parse_args(arguments)
     life = Life(asked.folder, asked.seed)
-    if asked.leave_out:
-        life.recorder.leave_out(int(asked.leave_out == "files"), int(asked.leave_out == "folders"))
+    if asked.without:
+        life.recorder.leave_out(int(asked.without == "files"), int(asked.without == "folders"))
     life.begin()
-    for kind, after in asked.fault:
-        life.recorder.arm(FAULTS[kind], int(after))
-    life.live(asked.acts)
+    if asked.fault:
+        life.fault = (asked.act, FAULTS[asked.fault], asked.after)
+    life.live(back=timedelta(days=asked.back))
     life.recorder.note(end=True, struck=bool(life.recorder.struck()))
     return 0
 
