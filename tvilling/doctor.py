@@ -342,7 +342,7 @@ def _inside(settings: Settings, sample: Callable[[list[Pod], int], list[Pod]]) -
         return [Finding("database", "wrong", str(error), "restore the newest backup")]
     except KeyStoreUnavailable as error:
         return [Finding("key-store", "wrong", str(error), "see that the keys' database server runs and lets us in")]
-    except HostKeyMismatch as error:
+    except (HostKeyMismatch, HostKeyMissing) as error:
         return [Finding("host-key", "wrong", str(error), "name the right host key: tvilling serve --host-key FILE")]
     except EpochKeysMissing as error:
         return [Finding("epoch-keys", "wrong", str(error), "put them back, or: tvilling serve --epoch-keys DIR")]

@@ -161,7 +161,9 @@ class EpochKeys:
                     with contextlib.suppress(FileNotFoundError):
                         _wipe(entry)
         except OSError as error:
-            raise EpochKeysMissing("What is left of an epoch key cannot be destroyed: see that its folder can be written.") from error
+            raise EpochKeysMissing(
+                "What is left of an epoch key cannot be destroyed: see that its folder can be written."
+            ) from error
         return len(left)
 
     def date_anew(self, number: int) -> None:

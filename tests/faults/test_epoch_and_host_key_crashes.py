@@ -66,6 +66,10 @@ def cut_at(monkeypatch, number):
     return lambda: steps
 
 
+def cut(*_, **__):
+    raise PowerCut
+
+
 @pytest.fixture
 def clock():
     return SetClock(NOON)
@@ -118,6 +122,42 @@ def test_tending_that_is_cut_off_anywhere_loses_nothing_and_is_finished_by_the_n
     assert again.renew_epoch() == (31, False, 0, ())
     again.close()
     assert opens(tmp_path, clock, sealed) == host_key.fingerprint
+
+
+def test_what_a_crash_left_of_making_a_key_does_not_outlive_the_key(tmp_path, clock, monkeypatch):
+    """A draft holds the key as well as the file does: the next tending destroys it."""
+    store, _, sealed = filled(tmp_path, clock)
+    clock.advance(timedelta(days=1))
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", cut)
+        with pytest.raises(PowerCut):
+            store.renew_epoch()
+    (draft,) = (tmp_path / "epochs").glob(".epoch-00000002.key.*")
+    held = draft.open("rb")
+    assert store.renew_epoch().begun
+    assert not draft.exists()
+    assert set(held.read()) == {0}, "its bytes were overwritten, not only its name taken away"
+    held.close()
+    store.close()
+    opens(tmp_path, clock, sealed)
+
+
+@pytest.mark.parametrize("last", ["renamed", "overwritten"])
+def test_a_key_half_destroyed_stops_nothing_and_is_destroyed_by_the_next_tending(tmp_path, clock, monkeypatch, last):
+    store, _, sealed = filled(tmp_path, clock)
+    clock.advance(timedelta(days=1))
+    store.renew_epoch()
+    clock.advance(timedelta(days=30))
+    with monkeypatch.context() as patched:
+        place, name = (epoch_keys_module, "_wipe") if last == "renamed" else (Path, "unlink")
+        patched.setattr(place, name, cut)
+        with pytest.raises(PowerCut):
+            store.renew_epoch()
+    assert opens(tmp_path, clock, sealed)
+    store.renew_epoch()
+    assert not [path for path in (tmp_path / "epochs").iterdir() if "00000001" in path.name]
+    store.close()
+    opens(tmp_path, clock, sealed)
 
 
 @pytest.mark.parametrize("number", range(1, 16))

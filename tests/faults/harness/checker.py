@@ -1,11 +1,11 @@
 """What must hold of a folder after a fault, said without the house's own reading of it (decoder.py does the opening).
 
-    1. nothing is plain: no file of the folder, drafts and write-ahead logs included, says the marker
-    2. the house starts, as its processes do, and finishes what was under way
-    3. what was acknowledged is there, what was withdrawn or erased is as it was told, nothing is there twice
-    4. the log's leaves are their events, its tree goes through every head that was told
-    5. the figures are what a full SPARQL recompute says
-    6. it goes on: everything delivered before is a duplicate, something new is accepted
+1. nothing is plain: no file of the folder, drafts and write-ahead logs included, says the marker
+2. the house starts, as its processes do, and finishes what was under way
+3. what was acknowledged is there, what was withdrawn or erased is as it was told, nothing is there twice
+4. the log's leaves are their events, its tree goes through every head that was told
+5. the figures are what a full SPARQL recompute says
+6. it goes on: everything delivered before is a duplicate, something new is accepted
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deliveries import CITIZEN, deliver, permit_again, reading
+from deliveries import deliver, permit_again, reading
 from faults.harness.decoder import HostKeys, Keyring, PodContents, Scope, read_database, root_of
 from faults.harness.promises import Promises
 from faults.harness.workload import MARKER, WORDS, Partner
@@ -33,13 +33,11 @@ from pod_server.clock import SetClock
 from pod_server.integrity import examine
 from pod_server.opening import custodian_vault, open_pod
 from pod_server.partners import find_partner
-from pod_server.vault.vault import unlock_with_passphrase, unlock_with_recovery_code
+from pod_server.vault.vault import unlock_with_passphrase
 from twin_agent.recompute import differences, recompute
 from twin_agent.worker import _start_up, run_until_idle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pod_server.host import Host
 
 
@@ -116,9 +114,7 @@ def _figures_are_right(host: Host, promises: Promises, found: Findings) -> None:
     found.expect(not examined.damages, f"the house itself finds damage: {[str(one) for one in examined.damages]}")
 
 
-def _look_inside(
-    folder: Path, rows: sqlite3.Connection, keys: HostKeys, promises: Promises, found: Findings
-) -> None:
+def _look_inside(folder: Path, rows: sqlite3.Connection, keys: HostKeys, promises: Promises, found: Findings) -> None:
     ring = Keyring(keys, promises.pod)
     contents = PodContents(rows, ring, folder / "data" / "binaries")
     _ways_in(ring, promises, found)
@@ -133,7 +129,10 @@ def _look_inside(
 
 def _ways_in(ring: Keyring, promises: Promises, found: Findings) -> None:
     if promises.has_passphrase:
-        found.expect(ring.opens_with_passphrase(WORDS.text if hasattr(WORDS, "text") else f"{MARKER} heter Pippi"), "the passphrase does not open the pod")
+        found.expect(
+            ring.opens_with_passphrase(WORDS.text if hasattr(WORDS, "text") else f"{MARKER} heter Pippi"),
+            "the passphrase does not open the pod",
+        )
     for code in promises.codes:
         found.expect(ring.opens_with_code(code), "the recovery code does not open the pod")
 
@@ -151,10 +150,13 @@ def _records(
                 count += 1
                 members = json.loads(raw)
                 found.expect(promises.is_known(raw.decode()), f"nobody ever delivered {raw!r}")
-                found.expect(members["@id"] not in mine or members.get("correction"), f"{members['@id']} is there twice")
+                found.expect(
+                    members["@id"] not in mine or members.get("correction"), f"{members['@id']} is there twice"
+                )
                 mine[members["@id"]] = raw.decode()
         ((accepted,),) = rows.execute(
-            "SELECT COALESCE(SUM(accepted), 0) FROM consent_use WHERE pod_id = ? AND grant_id = ?", (promises.pod, grant)
+            "SELECT COALESCE(SUM(accepted), 0) FROM consent_use WHERE pod_id = ? AND grant_id = ?",
+            (promises.pod, grant),
         )
         found.expect(accepted == count, f"{count} records of {grant} are there, and {accepted} were counted")
     for grant, expected in promises.records.items():
@@ -180,7 +182,10 @@ def _grants(
             found.expect(not left, f"keys of the erased {grant} are left: {left}")
             found.expect(grant not in held, f"deliveries of the erased {grant} are left")
         else:
-            found.expect(ring.secrets.get(Scope("grant", grant, 1), b"") is not None or _has_later(ring, grant), f"the key of {grant} is gone")
+            found.expect(
+                ring.secrets.get(Scope("grant", grant, 1), b"") is not None or _has_later(ring, grant),
+                f"the key of {grant} is gone",
+            )
 
 
 def _has_later(ring: Keyring, grant: str) -> bool:
@@ -198,14 +203,16 @@ def _documents(contents: PodContents, promises: Promises, found: Findings) -> No
             known = {word for one in graphs for word in one or ()}
             words = frozenset(word for word in known if f'"{word}"'.encode() in bodies[path])
         found.expect(words in graphs, f"graph {path} says {words}, and was to say one of {graphs}")
-    used = {path for path in bodies if path.startswith(("notes/", "gone/", "films/", "graphs/")) and not path.endswith("/")}
+    used = {
+        path for path in bodies if path.startswith(("notes/", "gone/", "films/", "graphs/")) and not path.endswith("/")
+    }
     strange = used - promises.documents.keys() - promises.graphs.keys()
     found.expect(not strange, f"nobody ever put {strange}")
 
 
 def _log(rows: sqlite3.Connection, contents: PodContents, promises: Promises, found: Findings) -> None:
     leaves, events = contents.log()
-    for size, root in {size: root for size, root in promises.log}.items():
+    for size, root in dict(promises.log).items():
         found.expect(len(leaves) >= size, f"the log has {len(leaves)} leaves, and had {size}")
         found.expect(root_of(leaves[:size]).hex() == root, f"the log of {size} leaves is another")
     ((size,),) = rows.execute("SELECT size FROM log_tree WHERE pod_id = ?", (promises.pod,))
@@ -217,7 +224,10 @@ def _log(rows: sqlite3.Connection, contents: PodContents, promises: Promises, fo
     }
     for grant, segments in contents.segments().items():
         for ordinal, (leaf, _) in enumerate(segments, 1):
-            found.expect((grant, ordinal) in told or events[leaf]["action"] in {"merge", "reseal", "append"}, f"the log tells of no delivery {ordinal} of {grant}")
+            found.expect(
+                (grant, ordinal) in told or events[leaf]["action"] in {"merge", "reseal", "append"},
+                f"the log tells of no delivery {ordinal} of {grant}",
+            )
 
 
 def _messages(rows: sqlite3.Connection, promises: Promises, found: Findings) -> None:
@@ -229,13 +239,13 @@ def _messages(rows: sqlite3.Connection, promises: Promises, found: Findings) -> 
             "SELECT COUNT(*) FROM outbox WHERE client_id = ? AND kind LIKE 'consent-%'", (client,)
         )
         found.expect(events == messages, f"{events} things happened to {grant}, and {messages} messages tell of it")
-        sequences = [one for (one,) in rows.execute("SELECT sequence FROM outbox WHERE client_id = ? ORDER BY 1", (client,))]
+        sequences = [
+            one for (one,) in rows.execute("SELECT sequence FROM outbox WHERE client_id = ? ORDER BY 1", (client,))
+        ]
         found.expect(sequences == list(range(1, len(sequences) + 1)), "messages to a partner are missing or double")
 
 
-def _neighbours(
-    folder: Path, rows: sqlite3.Connection, keys: HostKeys, promises: Promises, found: Findings
-) -> None:
+def _neighbours(folder: Path, rows: sqlite3.Connection, keys: HostKeys, promises: Promises, found: Findings) -> None:
     tables = [
         name
         for (name,) in rows.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
@@ -243,16 +253,26 @@ def _neighbours(
     ]
     for pod, is_removed in promises.neighbours.items():
         stands = rows.execute("SELECT 1 FROM pod WHERE pod_id = ?", (pod,)).fetchone() is not None
-        found.expect(is_removed is None or stands is not is_removed, f"pod {pod} stands: {stands}, removed: {is_removed}")
+        found.expect(
+            is_removed is None or stands is not is_removed, f"pod {pod} stands: {stands}, removed: {is_removed}"
+        )
         if stands:
             found.expect(Keyring(keys, pod).root, "a pod without keys")
             continue
-        left = [name for name in tables if name != "grant_route" and rows.execute(f"SELECT 1 FROM {name} WHERE pod_id = ?", (pod,)).fetchone()]
+        left = [
+            name
+            for name in tables
+            if name != "grant_route" and rows.execute(f"SELECT 1 FROM {name} WHERE pod_id = ?", (pod,)).fetchone()
+        ]
         found.expect(not left, f"of a removed pod rows are left in {left}")
-        ((secrets,),) = keys.keys.execute("SELECT COUNT(*) FROM keyring WHERE pod_id = ? AND wrapped IS NOT NULL", (pod,))
+        ((secrets,),) = keys.keys.execute(
+            "SELECT COUNT(*) FROM keyring WHERE pod_id = ? AND wrapped IS NOT NULL", (pod,)
+        )
         ((slots,),) = keys.keys.execute("SELECT COUNT(*) FROM slot WHERE pod_id = ?", (pod,))
         found.expect((secrets, slots) == (0, 0), "of a removed pod keys are left")
-        receipt = rows.execute("SELECT receipt FROM retired_handle WHERE handle = ?", (promises.handles[pod],)).fetchone()
+        receipt = rows.execute(
+            "SELECT receipt FROM retired_handle WHERE handle = ?", (promises.handles[pod],)
+        ).fetchone()
         found.expect(receipt is not None and receipt[0], "a removed pod has no receipt")
 
 
@@ -294,7 +314,9 @@ def _it_goes_on(host: Host, promises: Promises, found: Findings) -> None:
         with host.storage.read() as tx:
             partner = find_partner(tx, promises.clients[grant])
         permit = permit_again(host, partner, grant)
-        certain = [_record(name, next(iter(raws))) for name, raws in expected.items() if len(raws) == 1 and None not in raws]
+        certain = [
+            _record(name, next(iter(raws))) for name, raws in expected.items() if len(raws) == 1 and None not in raws
+        ]
         if certain:
             statuses = set(deliver(host, permit, certain))
             found.expect(statuses == {"duplicate"}, f"what was accepted before is now {statuses}")

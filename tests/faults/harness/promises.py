@@ -90,7 +90,10 @@ def _may(promises: Promises, plan: dict[str, Any]) -> None:
             held |= {(words or frozenset()) | {plan["word"]} for words in set(held)}
         case "pause" | "resume" | "withdraw" | "erase" as act:
             promises.states[plan["grant"]].add(_STATE[act])
-        case "lock" | "renew-keys" | "renew-recovery-code":
+        case "lock" | "renew-keys":
+            promises.codes.clear()
+            promises.has_passphrase = False
+        case "renew-recovery-code":
             promises.codes.clear()
         case "remove-pod":
             promises.neighbours[plan["pod"]] = None
@@ -123,7 +126,9 @@ def _must(promises: Promises, plan: dict[str, Any], told: dict[str, Any]) -> Non
         case "put-graph":
             promises.graphs[plan["path"]] = {frozenset({plan["word"]})}
         case "add-to-graph":
-            promises.graphs[plan["path"]] = {one for one in promises.graphs[plan["path"]] if one and plan["word"] in one}
+            promises.graphs[plan["path"]] = {
+                one for one in promises.graphs[plan["path"]] if one and plan["word"] in one
+            }
         case "pause" | "resume" | "withdraw" | "erase" as act:
             promises.states[plan["grant"]] = {_STATE[act]}
         case "lock":

@@ -22,7 +22,7 @@ from pod_server.vault.envelope import Scope
 from pod_server.vault.errors import KeyErased, KeyStoreOutdated, PodLocked, Tampered
 from pod_server.vault.key_derivation import Argon2Cost, Passphrase
 from pod_server.vault.key_store import KeyStore
-from pod_server.vault.vault import Vault, public_vault
+from pod_server.vault.vault import Vault, public_vault, unlock_with_passphrase
 
 CHEAP = Argon2Cost(64, 1, 1)
 WORDS = Passphrase("tolv små katter")
@@ -297,6 +297,27 @@ def test_two_sessions_that_seal_anew_at_once_do_everything_once(kari):
     contents = kari.contents()
     assert without_log(contents) == without_log(before)
     assert sum(event.action == "reseal-finished" for event in contents["log"]) == 1
+
+
+def test_keys_in_force_outlive_new_ones_that_a_crash_kept_from_the_database(kari, monkeypatch):
+    """New keys are made in the key store first: as long as the database has not adopted them, the old ones are not old."""
+    kari.lock()
+    kari.reseal()
+    before = kari.contents()
+
+    def die(*_):
+        raise Died
+
+    with monkeypatch.context() as patched:
+        patched.setattr(resealing, "adopt", die)
+        with pytest.raises(Died):
+            kari.lock()
+    kari.clock.advance(resealing.KEPT_FOR + timedelta(days=1))
+    assert resealing.retire_due(kari.host) == 5, "those of the first epoch"
+    kari.vault = unlock_with_passphrase(kari.host.host_key, kari.host.key_store, kari.pod_id, WORDS)
+    assert pods.catch_up_with_keys(kari.host, kari.vault)
+    assert kari.reseal()
+    assert without_log(kari.contents()) == without_log(before)
 
 
 def test_the_old_keys_are_destroyed_so_many_days_after_the_last_row_and_not_before(kari):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -11,7 +12,7 @@ from pod_server.storage import schema_version
 from pod_server.storage.errors import DataFolderTooNew, DataFolderTooOld
 from pod_server.storage.migrate import migrate
 from pod_server.storage.schema_version import SCHEMA_VERSION, schema_statements, tables_of_pods
-from pod_server.storage.sqlite import SqliteStorage, open_storage
+from pod_server.storage.sqlite import SqliteStorage, open_storage, schema_version_of
 
 
 def test_migrating_twice_changes_nothing_the_second_time(tmp_path):
@@ -94,3 +95,22 @@ def test_the_schema_uses_only_types_that_both_engines_have():
                 columns += 1
                 assert found.group(2) in allowed, (file, line)
     assert columns > 80
+
+
+def test_a_first_migration_that_was_cut_off_is_taken_back_and_done_again(tmp_path):
+    """A rollback journal is left: who asks for the version must let SQLite roll back, though it only means to read."""
+    path = tmp_path / "tvilling.sqlite"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA cache_size = 1")
+        connection.execute("CREATE TABLE of_before (it TEXT)")
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("CREATE TABLE schema_version (version BIGINT NOT NULL)")
+        for _ in range(200):
+            connection.execute("INSERT INTO schema_version VALUES (1)")
+            connection.execute("INSERT INTO of_before VALUES (hex(randomblob(2000)))")
+        half_done = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    assert half_done.keys() == {"tvilling.sqlite", "tvilling.sqlite-journal"}
+    for name, content in half_done.items():
+        (tmp_path / name).write_bytes(content)
+    assert schema_version_of(path) == 0
+    assert migrate(path) == SCHEMA_VERSION == schema_version_of(path)
