@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from pod_server import partner_deliveries, resealing
+from pod_server import grants, partner_deliveries, resealing
 from pod_server.storage.errors import StorageError
 from pod_server.transfer import arrival
 from pod_server.vault import host_key_rotation
@@ -27,8 +27,9 @@ _log = structlog.get_logger("tvilling.upkeep")
 def tend(host: Host) -> Renewal:
     """Finish an exchange of the host key's file that was cut off; begin and end epochs as their time has come.
 
-    And destroy the old keys of pods whose history was sealed anew long enough ago, what is left of pods whose move to this
-    host was cut off, and what partners' consoles have shown for long enough.
+    And destroy the old keys of pods whose history was sealed anew long enough ago, finish erasures that a full disk or a
+    crash cut off, and forget what is left of pods whose move to this host was cut off, and what partners' consoles have
+    shown for long enough.
 
     Raises:
         KeyStoreTooOld, EpochKeysMissing, HostKeyMissing, HostKeyMismatch: not all keys are at hand; nothing was done.
@@ -39,6 +40,7 @@ def tend(host: Host) -> Renewal:
     host_key_rotation.finish(store.epoch_keys.host_key_path, store, store.epoch_keys)
     renewal = store.renew_epoch()
     resealing.retire_due(host)
+    grants.resume_erasures(host)
     partner_deliveries.forget_old(host)
     arrival.sweep(host)
     return renewal

@@ -7,10 +7,11 @@ import resource
 import subprocess
 
 import pytest
-from deliveries import deliver, granted, owner_permit, permit_again, readings
+from deliveries import CITIZEN, deliver, granted, owner_permit, permit_again, readings
 from ending import forked, outcome_of
 from hosts import make_host
 
+from pod_server import grants, upkeep
 from pod_server.activities import count_records, read_activities
 from pod_server.log.verification import verify_stored
 from pod_server.opening import custodian_vault, open_pod
@@ -59,6 +60,26 @@ def test_a_database_that_may_not_grow_refuses_and_recovers(city, host):
     statuses = deliver(host, partner.permit, readings(0, acknowledged + 500))
     assert statuses == ["duplicate"] * acknowledged + ["accepted"] * 500
     check(host, pod.pod_id, acknowledged + 500)
+
+
+def test_an_erasure_that_found_no_room_is_finished_by_the_running_host(city, host, monkeypatch):
+    """Its intent stands from the first commit on; nobody has to start anything anew for the rest."""
+    pod = city.citizen("kari")
+    partner = granted(host, pod.pod_id)
+    deliver(host, partner.permit, readings(0, 5))
+
+    def full(*_):
+        raise StorageFull
+
+    with monkeypatch.context() as patched:
+        patched.setattr(grants.figures, "forget_grant", full)
+        with pytest.raises(StorageFull):
+            grants.erase(host, pod.pod_id, partner.grant, actor=CITIZEN)
+    upkeep.tend(host)
+    with host.storage.read() as tx:
+        assert tx.one("SELECT erasure_pending FROM consent WHERE pod_id = ?", (pod.pod_id,)) == (0,)
+        assert count_records(tx, pod.pod_id) == 0
+    assert not [scope for scope, key in host.key_store.keyring(pod.pod_id).items() if key and scope.grant]
 
 
 def test_a_pod_that_found_no_room_leaves_no_keys_and_its_handle_free(city, host):

@@ -247,6 +247,9 @@ class Life:
             self.states[grant] = "active"
         if not done and what != "narrow":
             self.states[grant] = "unclear"
+        if not done and what == "erase":
+            self.relieve()
+            self.act("tend", lambda: self._ignore(upkeep.tend(self.host)))
         return None
 
     @staticmethod
