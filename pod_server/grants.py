@@ -18,6 +18,7 @@ from consent.delegation import Act
 from consent.errors import TermsInvalid
 from consent.grant import Grant, GrantState, GrantTerms, narrowed
 from consent.ledger import EventKind, GrantEvent, Standing, fold, follow
+from consent.new_terms import require_new_terms
 from consent.reasons import Reason
 from pod_server import consent_receipts, delegation, feed, figures, inboxes, key_epochs, outbox, partners, sandbox
 from pod_server.authorization import grant_rows
@@ -156,6 +157,7 @@ def give_all(
     with host.storage.write() as tx:
         now = host.clock.now()
         for grant_id, terms in zip(ids, all_terms, strict=True):
+            require_new_terms(terms, now)
             delegation.require(host, tx, pod_id, actor, Act.GIVE, purpose=terms.purpose)
             partner = _active_partner(tx, terms.client_id, pod_id)
             event = GrantEvent(EventKind.GIVEN, now, terms.expires_at, _said_by(actor))
@@ -570,7 +572,9 @@ def _change_within(
     standing = follow(standing, event)
     assert standing.state is not None
     # After the order of events: an expired consent that cannot be narrowed is not told that its end is wrong.
-    if terms is not grant.terms and terms.expires_at <= now:
+    if kind is EventKind.RENEWED:
+        require_new_terms(terms, now)
+    elif terms is not grant.terms and terms.expires_at <= now:
         raise TermsInvalid("expires_at", "the new end lies in the past")
     changed = replace(
         grant,

@@ -17,7 +17,6 @@ from consent.errors import TermsInvalid
 from pod_server.clock import Clock, ScaledClock, SystemClock
 from pod_server.quota import DEFAULT_LARGEST_BINARY_BYTES, DEFAULT_QUOTA_BYTES
 from tvilling.errors import SettingsError
-from vocab.purposes import load_purposes
 
 SETTINGS_FILE_VARIABLE = "TVILLING_SETTINGS"
 """The one environment variable the programme reads: where its parent process wrote the settings."""
@@ -130,6 +129,10 @@ class Settings:
             SettingsError: an age that the law does not allow, or a purpose that nobody can have.
         """
         rules = AgeRules()
+        if not self.ages:
+            return rules
+        from vocab.purposes import load_purposes  # noqa: PLC0415 - the first process of a host loads no vocabulary
+
         consent, of_purposes = rules.consent, dict(rules.of_purposes)
         for each in self.ages:
             purpose, _, age = each.rpartition("=")

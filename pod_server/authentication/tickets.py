@@ -1,6 +1,7 @@
 """One-use tickets with which a page opens its live stream, which has a port, and so perhaps a site, of its own.
 
-A ticket seals the root key like a session, lives for half a minute and is deleted as it is redeemed.
+A ticket seals the root key like a session, lives for half a minute and is deleted as it is redeemed. It names the session
+it came of, by the hash that opens nothing and sealed in with the key, so that a stream ends with its own session.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 LIFETIME = timedelta(seconds=30)
 
+_BETWEEN = "~"
+
 
 @dataclass(frozen=True)
 class Redeemed:
@@ -30,9 +33,11 @@ class Redeemed:
 
     Attributes:
         pod_id: Whose stream.
+        session_id: The session that asked for the ticket; the stream holds no longer than it.
     """
 
     pod_id: PodId
+    session_id: str
     _vault: Vault = field(repr=False)
 
     def vault(self) -> Vault:
@@ -42,7 +47,7 @@ class Redeemed:
 
 def issue_ticket(host: Host, session: Session) -> str:
     """A ticket for the session's citizen."""
-    identifier, key = secrets.token_urlsafe(18), secrets.token_bytes(32)
+    identifier, key = f"{secrets.token_urlsafe(18)}{_BETWEEN}{session.id}", secrets.token_bytes(32)
     now = host.clock.protocol_now()
     sealed = seal_root(session.vault(), Place("ticket", identifier.encode()), key)
     with host.storage.write() as tx:
@@ -74,4 +79,4 @@ def redeem_ticket(host: Host, ticket: str | None) -> Redeemed:
     vault = open_root(host, PodId(row[0]), Place("ticket", identifier.encode()), key, bytes(row[1]))
     if vault is None:
         raise TicketInvalid
-    return Redeemed(PodId(row[0]), vault)
+    return Redeemed(PodId(row[0]), identifier.partition(_BETWEEN)[2], vault)

@@ -61,8 +61,13 @@ def give(
     from pod_server.authorization_server.authorization_details import READS_PER_DAY  # noqa: PLC0415
     from pod_server.opening import find_pod  # noqa: PLC0415
     from vocab.kinds import load_kinds  # noqa: PLC0415
+    from vocab.purposes import load_purposes  # noqa: PLC0415
     from vocab.shared_figures import load_shared_figures  # noqa: PLC0415
 
+    if purpose not in load_purposes():
+        raise SettingsError(
+            f"--purpose: {purpose[:60]!r} is no purpose; there are {', '.join(sorted(load_purposes()))}"
+        )
     known, figures = load_kinds().by_slug, load_shared_figures()
     if bool(kinds) == bool(reads):
         raise SettingsError("either --kind (to deliver) or --read (to read): each is a consent of its own")

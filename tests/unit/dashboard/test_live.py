@@ -12,7 +12,7 @@ import pytest
 from dashboard import live
 from dashboard.live import create_live_app
 from pod_server import figures
-from pod_server.authentication.session import end_all_sessions
+from pod_server.authentication.session import cookie_settings, end_all_sessions, end_session_of, load_session
 from pod_server.authorization.enforcement import require_mandate
 from pod_server.opening import open_pod
 
@@ -144,6 +144,30 @@ def test_signing_out_ends_the_stream(kari, app):
     assert stream.next() == b"event: ended\ndata: {}\n\n"
     with pytest.raises(StopIteration):
         stream.next()
+
+
+def test_a_stream_ends_with_its_own_session_though_another_browser_goes_on(kari, app, pages):
+    """Ended on the page that lists sessions, a stolen browser sees nothing more, not even what came at that moment."""
+    stolen = Stream(app, ticket(kari))
+    stolen.next()
+    session = load_session(kari.host, kari.client.get_cookie(cookie_settings(kari.host).key).value)
+    pages.signed_in_again(kari)
+    other = Stream(app, ticket(kari))
+    other.next()
+    own = load_session(kari.host, kari.client.get_cookie(cookie_settings(kari.host).key).value)
+    assert end_session_of(kari.host, own, session.id)
+    notice(kari, 1.0)
+    assert stolen.next() == b"event: ended\ndata: {}\n\n"
+    assert b"event: twin" in other.next()
+    other.close()
+
+
+def test_a_ticket_cannot_be_made_another_sessions(kari, app, pages):
+    """The session is sealed in: a ticket that names another one opens nothing."""
+    query = ticket(kari)
+    identifier, _, key = query.removeprefix("ticket=").partition(".")
+    moved = f"ticket={identifier.partition('~')[0]}~{'0' * 64}.{key}"
+    assert Stream(app, moved).status.startswith("401")
 
 
 def test_locking_the_pod_ends_the_stream(kari, app):
