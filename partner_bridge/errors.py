@@ -112,6 +112,14 @@ class AnswerNotOurs(BridgeError):
     """What a browser brought back from a source answers nothing that was asked."""
 
 
+class WebhookNotOurs(BridgeError):
+    """A call that claims to be a source's, and is not shown to be."""
+
+
+class CallbackRefused(BridgeError):
+    """A source asks this host to fetch from an address that is not the source's own."""
+
+
 class ConnectionGone(BridgeError):
     """A citizen's connection to a source was ended while it was being read."""
 
@@ -136,4 +144,6 @@ problems.declare(SourceUnreachable, "source-unreachable", "The source does not a
 problems.declare(SourceBusy, "source-busy", "The source asks for patience", 503)
 problems.declare(SignInAgain, "source-sign-in-again", "The source wants its citizen to sign in again", 409)
 problems.declare(AnswerNotOurs, "source-answer-not-ours", "The source's answer is not for this browser", 403)
+problems.declare(WebhookNotOurs, "webhook-not-ours", "The call is not shown to be the source's", 401)
+problems.declare(CallbackRefused, "callback-refused", "That address is not the source's own", 422)
 problems.declare(ConnectionGone, "source-connection-gone", "The connection to the source has ended", 409)

@@ -15,6 +15,7 @@ what it had read comes in.
 
 from __future__ import annotations
 
+import hmac
 import random
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from consent.grant import EVENT, GrantState, GrantTerms
+from consent.grant import GrantState, GrantTerms
 from partner_bridge import token_vault
 from partner_bridge.channels import oauth_pull, static_token_pull
 from partner_bridge.connectors import find_connector
@@ -49,6 +50,7 @@ from pod_server.lookups import LookupsBusy
 from pod_server.opening import custodian_vault
 from pod_server.storage.errors import StorageBusy
 from pod_server.vault.errors import KeyErased, PodLocked, Tampered
+from vocab.kinds import load_kinds
 
 if TYPE_CHECKING:
     import threading
@@ -143,7 +145,7 @@ def connect(host: Host, vault: Vault, source: Source, tokens: Tokens, *, notice:
             purpose=source.purpose,
             kinds=kinds,
             operations=frozenset({"append"}),
-            granularity=EVENT if "payment" in kinds else "PT1M",
+            granularity=finest(kinds),
             history_from=now - HISTORY,
             expires_at=now + VALID_FOR,
             notice_version=notice[0],
@@ -156,6 +158,12 @@ def connect(host: Host, vault: Vault, source: Source, tokens: Tokens, *, notice:
             tx, vault, grant_id, source.slug, token_vault.encode(Content(tokens, {})), host.clock.protocol_now()
         )
     return grant_id
+
+
+def finest(kinds: frozenset[str]) -> str:
+    """The finest granularity that a connector's kinds know; sources that are asked know one kind each."""
+    known = load_kinds().by_slug
+    return next(known[kind].granularities[0] for kind in sorted(kinds))
 
 
 def run_pulls(host: Host, stop: threading.Event) -> None:
@@ -251,6 +259,8 @@ def _read(hand: _Hand) -> None:
     host, connector = hand.host, find_connector(hand.source.connector)
     if not isinstance(connector, Pullable):
         raise SourceInvalid("its connector's source cannot be asked")
+    if hand.source.webhook and not hand.pull.user_key:
+        _learn_user(hand)
     questions = connector.pull(dict(hand.content.cursor), host.clock.now())
     answer: bytes | None = None
     while True:
@@ -264,6 +274,26 @@ def _read(hand: _Hand) -> None:
         answer = b""
         if not _take_in(hand, connector, step.payload, step.cursor):
             return
+
+
+def user_key(host: Host, slug: str, user: str) -> str:
+    """How a source's name for somebody is kept: found again by whoever is told it, and by nobody else."""
+    return hmac.digest(host.host_key.derive("source users"), f"{slug}\x1f{user}".encode(), "sha256").hex()
+
+
+def _learn_user(hand: _Hand) -> None:
+    """By which name the source's calls tell of this citizen; each name is one connection's."""
+    connector = find_connector(hand.source.connector)
+    path, user_of = getattr(connector, "user_path", ""), getattr(connector, "user_of", None)
+    if not path or user_of is None:
+        return
+    key = user_key(hand.host, hand.source.slug, user_of(_ask(hand, Ask(path))))
+    with hand.host.storage.write() as tx:
+        other = pulls.pull_of_user(tx, hand.source.slug, key)
+        if other is not None and (other.pod_id, other.grant) != (hand.pull.pod_id, hand.pull.grant):
+            return  # two pods are connected to one account: calls go to the first, pulls to both
+        pulls.keep_user(tx, hand.pull, key)
+    hand.pull = replace(hand.pull, user_key=key)
 
 
 def _ask(hand: _Hand, step: Ask) -> bytes:

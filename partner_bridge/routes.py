@@ -10,6 +10,8 @@ from flask import Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from partner_bridge.channels.push import BODY_LIMIT_BYTES, read_activities, read_payloads
+from partner_bridge.channels.webhook import BODY_LIMIT_BYTES as WEBHOOK_LIMIT_BYTES
+from partner_bridge.channels.webhook import hear
 from partner_bridge.connectors import find_connector
 from partner_bridge.connectors.normalising import normalise_items
 from partner_bridge.delivery import Item, deliver
@@ -18,6 +20,7 @@ from partner_bridge.read_answers import media_type_for, written
 from partner_bridge.reading import read_figures, read_graph
 from partner_bridge.receipts import issue_receipt, list_receipts, read_receipt
 from partner_bridge.sealed_deliveries import find_sealed_delivery, inbox_for, take_in
+from partner_bridge.sources import find_source
 from pod_server.authorization_server.tokens import verify_partner_request
 from pod_server.partner_limits import count_delivered
 from pod_server.signing_keys import historical_jwks
@@ -50,6 +53,14 @@ def register(app: Flask, host: Host) -> None:
         body = _body()
         items = normalise_items(connector, read_payloads(body, request.mimetype), host.clock.now())
         return _answer(host, partner, items, body, f"connectors/{name}")
+
+    @app.post("/bridge/webhooks/<slug>")
+    def post_webhook(slug: str) -> Response:
+        source = find_source(host, slug)
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        hear(host, source, headers, _body(WEBHOOK_LIMIT_BYTES))
+        # Nothing of whom it told of, and who of them is here.
+        return Response(status=204, headers={"Cache-Control": "no-store"})
 
     @app.get("/bridge/grants/<grant>/inbox")
     def get_inbox(grant: str) -> Response:
@@ -117,18 +128,18 @@ def _answer(host: Host, partner: AuthenticatedPartner, items: Sequence[Item], bo
     return response
 
 
-def _body() -> bytes:
+def _body(limit: int = BODY_LIMIT_BYTES) -> bytes:
     """The request's body, refused before it is read where it says that it is too large, and while it is read else."""
-    message = f"a delivery holds at most {BODY_LIMIT_BYTES} bytes"
-    if (request.content_length or 0) > BODY_LIMIT_BYTES:
+    message = f"a delivery holds at most {limit} bytes"
+    if (request.content_length or 0) > limit:
         raise BodyTooLarge(message)
     # Without a length the stream is cut off silently at the limit (werkzeug 3.1): one byte more tells a cut from an end.
-    request.max_content_length = BODY_LIMIT_BYTES + 1
+    request.max_content_length = limit + 1
     try:
         body = request.get_data(cache=False)
     except RequestEntityTooLarge as error:
         raise BodyTooLarge(message) from error
-    if len(body) > BODY_LIMIT_BYTES:
+    if len(body) > limit:
         raise BodyTooLarge(message)
     return body
 

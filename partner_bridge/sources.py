@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pod_server.host import Host
 
 Channel = Literal["oauth", "token"]
+Webhook = Literal["", "signed", "ping"]
+_SHORTEST_WEBHOOK_SECRET = 24
 _LABEL = "source"
 _SLUG = re.compile(r"[a-z][a-z0-9-]{0,30}\Z")
 _WORD = re.compile(r"[!-~]{1,300}\Z")
@@ -54,6 +56,9 @@ class Source:
         parameters: Further parameters of its authorization endpoint (`finInst`).
         secret_in_body: It wants the client secret in the form, not in a header.
         secret: The client secret.
+        webhook: `signed`: its calls are signed with `webhook_secret`, and believed; `ping`: they are not, and only make
+            this host ask; empty: it does not call.
+        webhook_secret: At least 24 characters that it and this host share.
     """
 
     slug: str
@@ -73,6 +78,8 @@ class Source:
     parameters: Mapping[str, str] = field(default_factory=dict)
     secret_in_body: bool = False
     secret: str = field(default="", repr=False)
+    webhook: Webhook = ""
+    webhook_secret: str = field(default="", repr=False)
 
     def redirect_uri(self, host: Host) -> str:
         """Where it sends browsers back to: one address a source, against mix-up (RFC 9700, section 4.4)."""
@@ -176,6 +183,10 @@ def _check(source: Source) -> None:
             raise SourceInvalid("what this host is called there (--client-id) is missing, or no word")
     if not all(_WORD.match(each) for each in (*source.scopes, *source.parameters, *source.parameters.values())):
         raise SourceInvalid("scopes and parameters are words")
+    if source.webhook == "signed" and (
+        len(source.webhook_secret) < _SHORTEST_WEBHOOK_SECRET or not _WORD.match(source.webhook_secret)
+    ):
+        raise SourceInvalid("the secret of its calls is one line of 24 to 300 visible characters")
     if source.secret and not _WORD.match(source.secret):
         raise SourceInvalid("its secret is one line of up to 300 visible characters")
 

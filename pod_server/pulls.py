@@ -15,12 +15,15 @@ from pod_server.identifiers import GrantId, PodId
 from pod_server.vault.envelope import Place, Scope
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from pod_server.storage.ports import Row, Transaction
     from pod_server.vault.vault import Vault
 
-_COLUMNS = "pod_id, grant_id, slug, next_at, not_before, failures, last_problem, last_at, last_accepted, epoch, version, sealed"
+_COLUMNS = (
+    "pod_id, grant_id, slug, next_at, not_before, failures, last_problem, last_at, last_accepted, epoch, version, "
+    "sealed, user_key"
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Pull:
         last_accepted: How many records that one brought.
         version: Counts what was sealed.
         sealed: Tokens and cursor.
+        user_key: A keyed hash of the name by which the source's calls tell of the citizen; empty until it is known.
     """
 
     pod_id: PodId
@@ -51,6 +55,7 @@ class Pull:
     epoch: int
     version: int
     sealed: bytes
+    user_key: str = ""
 
 
 def place(version: int) -> Place:
@@ -67,6 +72,17 @@ def find_pull(tx: Transaction, pod_id: PodId, grant: str) -> Pull | None:
     """The connection under a grant; None where there is none, or none any more."""
     row = tx.one(f"SELECT {_COLUMNS} FROM pull WHERE pod_id = ? AND grant_id = ?", (pod_id, grant))
     return None if row is None else _of(row)
+
+
+def pull_of_user(tx: Transaction, slug: str, user_key: str) -> Pull | None:
+    """The connection of the one whom a source knows by a name; None where nobody here is."""
+    row = tx.one(f"SELECT {_COLUMNS} FROM pull WHERE slug = ? AND user_key = ?", (slug, user_key))
+    return None if row is None or not user_key else _of(row)
+
+
+def keep_user(tx: Transaction, pull: Pull, user_key: str) -> None:
+    """Note by which name the source's calls tell of a citizen: a keyed hash of it."""
+    tx.send("UPDATE pull SET user_key = ? WHERE pod_id = ? AND grant_id = ?", (user_key, pull.pod_id, pull.grant))
 
 
 def due(tx: Transaction, now: datetime, limit: int) -> list[tuple[PodId, GrantId]]:
@@ -184,6 +200,22 @@ def hurry(tx: Transaction, pod_id: PodId, grant: GrantId, now: datetime) -> bool
     )
 
 
+def hurry_again(tx: Transaction, pod_id: PodId, grant: GrantId, now: datetime, at_most_every: timedelta) -> bool:
+    """As `hurry`, but no sooner than so long after the last time; False where nothing was hurried.
+
+    A connection that waits for its citizen is let be.
+    """
+    at, again = microseconds(now), microseconds(now + at_most_every)
+    return bool(
+        tx.execute(
+            "UPDATE pull SET next_at = CASE WHEN not_before > ? THEN not_before ELSE ? END, hurried_until = ? "
+            "WHERE pod_id = ? AND grant_id = ? AND hurried_until <= ? AND next_at > ? "
+            "AND last_problem NOT IN ('sign-in-again', 'paused', 'locked')",
+            (at, at, again, pod_id, grant, at, at),
+        )
+    )
+
+
 def forget(tx: Transaction, pod_id: PodId, grant: GrantId) -> None:
     """End a connection; its tokens are gone with the commit."""
     tx.execute("DELETE FROM pull WHERE pod_id = ? AND grant_id = ?", (pod_id, grant))
@@ -195,7 +227,9 @@ def _seal(tx: Transaction, vault: Vault, grant: GrantId, version: int, content: 
 
 
 def _of(row: Row) -> Pull:
-    pod_id, grant, slug, next_at, not_before, failures, problem, last_at, accepted, epoch, version, sealed = row
+    pod_id, grant, slug, next_at, not_before, failures, problem, last_at, accepted, epoch, version, sealed, user_key = (
+        row
+    )
     return Pull(
         PodId(pod_id),
         GrantId(grant),
@@ -209,4 +243,5 @@ def _of(row: Row) -> Pull:
         epoch,
         version,
         bytes(sealed),
+        user_key,
     )

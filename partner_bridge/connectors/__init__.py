@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from partner_bridge.connectors.atb import AtB
 from partner_bridge.connectors.elhub_csv import ElhubCsv
+from partner_bridge.connectors.garmin import Garmin
 from partner_bridge.connectors.hourly_csv import HourlyCsv
 from partner_bridge.connectors.oss import Oss
 from partner_bridge.connectors.rema1000 import Rema1000
@@ -30,6 +31,7 @@ _CONNECTORS: tuple[Connector, ...] = (
     WasteWeights(),
     SpareBank1(),
     SpareBank1Csv(),
+    Garmin(),
 )
 
 CONNECTORS: dict[str, Connector] = {connector.name: connector for connector in _CONNECTORS}

@@ -65,6 +65,15 @@ class Took:
     cursor: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Event:
+    """What a source's call tells of one of its users: a payload, or an address where there is one."""
+
+    user: str
+    payload: bytes = b""
+    callback: str = ""
+
+
 class Connector(Protocol):
     """One source's format.
 

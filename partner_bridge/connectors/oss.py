@@ -10,14 +10,20 @@ is unknown and not zero; `output` is what the house sends out (solar panels) and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
+from urllib.parse import quote
 
 import msgspec
 
-from partner_bridge.connectors.normalising import Context, Normalised, decode_as, instant, name_part
+from partner_bridge.connectors.normalising import Ask, Context, Normalised, Took, decode_as, instant, name_part
 from partner_bridge.errors import UnusablePayload
+
+FIRST_PULL = timedelta(days=1)
+WINDOW = timedelta(hours=6)
+LATE = timedelta(minutes=5)
+"""The reader sends its minutes in bundles: the last few are asked for once more."""
 
 _RESOLUTIONS = {1: timedelta(minutes=1), 2: timedelta(hours=1), 3: timedelta(days=1)}
 
@@ -35,10 +41,18 @@ class _Telemetry(msgspec.Struct, gc=False):
     active_power: _ActivePower | None = msgspec.field(name="activePower", default=None)
 
 
+class _Meter(msgspec.Struct, gc=False):
+    number: str = msgspec.field(name="meterNumber")
+
+
 class _Payload(msgspec.Struct, gc=False):
     meter_number: str = msgspec.field(name="meterNumber")
     telemetry: list[_Telemetry]
     resolution: Literal[1, 2, 3] = 1
+
+
+class _Meters(msgspec.Struct, gc=False):
+    meters: list[_Meter]
 
 
 class Oss:
@@ -81,3 +95,23 @@ class Oss:
                     "source": "Oss.no",
                 }
             )
+
+    def pull(self, cursor: dict[str, Any], now: datetime) -> Generator[Ask | Took, bytes, None]:
+        """Every meter's whole minutes since the last time, at most six hours of them in one answer."""
+        until = now.replace(second=0, microsecond=0)
+        meters: _Meters = decode_as((yield Ask("/Meter")), _Meters)
+        for meter in sorted(each.number for each in meters.meters):
+            read_to = cursor.get(meter)
+            first = datetime.fromisoformat(read_to) - LATE if read_to else until - FIRST_PULL
+            while first < until:
+                last = min(first + WINDOW, until)
+                telemetry = yield Ask(
+                    f"/Telemetry/{quote(meter, safe='')}/{quote(instant(first))}/{quote(instant(last))}/1"
+                )
+                decode_as(telemetry, list[msgspec.Raw])
+                payload = msgspec.json.encode(
+                    {"meterNumber": meter, "resolution": 1, "telemetry": msgspec.Raw(telemetry)}
+                )
+                cursor = cursor | {meter: last.isoformat()}
+                yield Took(payload, cursor)
+                first = last

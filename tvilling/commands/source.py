@@ -32,6 +32,8 @@ def source() -> None:
 @click.option("--secret-in-body", is_flag=True, help="It wants the secret in the form, not in a header.")
 @click.option("--scope", "scopes", multiple=True, help="What is asked for there.")
 @click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="For its authorization endpoint.")
+@click.option("--webhook", type=click.Choice(["signed", "ping"]), default=None, help="How it calls, where it does.")
+@click.option("--webhook-secret-file", default=None, help="What its calls are signed with: a file, or -.")
 @click.option(
     "--partner", default="", metavar="CLIENT_ID", help="A partner that is here already and is the same party."
 )
@@ -56,6 +58,8 @@ def add(
     secret_in_body: bool,
     scopes: tuple[str, ...],
     parameters: tuple[str, ...],
+    webhook: str | None,
+    webhook_secret_file: str | None,
     partner: str,
     contact: str | None,
 ) -> None:
@@ -94,11 +98,18 @@ def add(
                 parameters={name: value for name, _, value in pairs},
                 secret_in_body=secret_in_body,
                 secret=read_secret(secret_file) or "",
+                webhook="signed" if webhook == "signed" else "ping" if webhook else "",
+                webhook_secret=read_secret(webhook_secret_file) or "",
             ),
             about={"contact": contact} if contact else None,
         )
         frame.answer(
-            {"slug": made.slug, "client_id": made.client_id, "redirect_uri": made.redirect_uri(host)},
+            {
+                "slug": made.slug,
+                "client_id": made.client_id,
+                "redirect_uri": made.redirect_uri(host),
+                "webhook": f"{host.base_url}/bridge/webhooks/{made.slug}" if made.webhook else None,
+            },
             f"{made.name} can be connected. Register this redirect address there: {made.redirect_uri(host)}",
         )
 

@@ -20,6 +20,9 @@ CREATE TABLE IF NOT EXISTS pull (
   epoch BIGINT NOT NULL,
   version BIGINT NOT NULL,
   sealed BLOB NOT NULL,                -- tokens and cursor
+  user_key TEXT NOT NULL DEFAULT '',   -- a keyed hash of the name by which the source's calls tell of the citizen
+  hurried_until BIGINT NOT NULL DEFAULT 0, -- until then a ping hurries nothing
   PRIMARY KEY (pod_id, grant_id)
 );
 CREATE INDEX IF NOT EXISTS pull_due ON pull (next_at);
+CREATE INDEX IF NOT EXISTS pull_user ON pull (slug, user_key);

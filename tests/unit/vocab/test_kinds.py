@@ -24,8 +24,15 @@ def reading(**changes: object) -> bytes:
     return json.dumps({key: value for key, value in {**record, **changes}.items() if value is not ...}).encode()
 
 
-def test_there_are_five_kinds_each_with_examples_of_both_sorts() -> None:
-    assert set(KINDS.by_slug) == {"electricity-reading", "grocery-line", "payment", "transit-trip", "waste-collection"}
+def test_there_are_six_kinds_each_with_examples_of_both_sorts() -> None:
+    assert set(KINDS.by_slug) == {
+        "electricity-reading",
+        "grocery-line",
+        "payment",
+        "step-count",
+        "transit-trip",
+        "waste-collection",
+    }
     for kind in KINDS.by_slug.values():
         assert kind.examples("valid")
         assert kind.examples("invalid")
