@@ -8,6 +8,7 @@ from pathlib import Path
 
 import hosts
 import hypothesis
+import memory_folder
 import pytest
 from hosts import NOON, City, make_host
 from postgresql_server import Databases, PostgresqlServer
@@ -83,6 +84,26 @@ ON_SQLITE_ALONE = (
 def pytest_addoption(parser: pytest.Parser) -> None:
     """One option: the engine for tests that would run on SQLite alone."""
     parser.addoption("--engine", choices=ENGINES, default="sqlite", help="for tests that run on one engine")
+
+
+_memory_folder = pytest.StashKey[Path | None]()
+_failed = pytest.StashKey[bool]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Files lie in memory where there is plenty (memory_folder.py)."""
+    config.stash[_memory_folder] = memory_folder.choose()
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """What failed leaves its files."""
+    session.config.stash[_failed] = exitstatus != 0
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Give the memory back."""
+    if (folder := config.stash.get(_memory_folder, None)) is not None:
+        memory_folder.leave(folder, keep=config.stash.get(_failed, True))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

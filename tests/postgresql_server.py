@@ -16,11 +16,14 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import psutil
 from ending import family_of, kill_and_wait
+
+if TYPE_CHECKING:
+    import psycopg
 
 ROLE = "tvilling"
 _UNPRIVILEGED = "nobody"
@@ -162,6 +165,11 @@ class PostgresqlServer:
         assert done.returncode == 0, done.stderr.decode()
 
 
+_CUT_THE_OTHERS_OFF = """
+SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+
 _EMPTY_EVERY_TABLE = """
 DO $$
 DECLARE name text; holds boolean;
@@ -185,6 +193,7 @@ class Databases:
         self._has_model = False
         self._free: list[str] = []
         self._of_folder: dict[Path, str] = {}
+        self._kept: dict[str, psycopg.Connection[Any]] = {}
 
     def url_for(self, folder: Path) -> str:
         """The database that stands for a data folder; an empty one where the folder is new."""
@@ -200,16 +209,26 @@ class Databases:
 
     def give_back(self) -> None:
         """Empty what was used, so that the next test finds it as new; whoever is still connected is cut off."""
-        import psycopg
-
         for name in self._of_folder.values():
-            self.server.execute(
-                f"SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity WHERE datname = '{name}'"
-            )
-            with psycopg.connect(self.server.url(name), autocommit=True, **_IMPATIENT) as connection:
-                connection.execute(_EMPTY_EVERY_TABLE)
+            self._empty(name)
             self._free.append(name)
         self._of_folder.clear()
+
+    def _empty(self, name: str) -> None:
+        """Over a connection that is kept for it, since each new one is a new process of the server's."""
+        import psycopg
+
+        connection = self._kept.pop(name, None)
+        if connection is not None:
+            with contextlib.suppress(psycopg.OperationalError):  # a test has cut it off, or ended the server
+                connection.execute(_CUT_THE_OTHERS_OFF)
+                connection.execute(_EMPTY_EVERY_TABLE)
+                self._kept[name] = connection
+                return
+            connection.close()
+        self._kept[name] = psycopg.connect(self.server.url(name), autocommit=True, **_IMPATIENT)
+        self._kept[name].execute(_CUT_THE_OTHERS_OFF)
+        self._kept[name].execute(_EMPTY_EVERY_TABLE)
 
     def _make(self) -> str:
         from pod_server.storage.migrate import migrate_postgresql

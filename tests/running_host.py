@@ -7,6 +7,8 @@ import json
 import os
 import secrets
 import subprocess
+import sys
+import time
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from hashlib import sha256
@@ -15,8 +17,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urljoin, urlsplit
 
 import httpx
+import psutil
 import pytest
-from ending import kill_and_wait
+from ending import end, kill_and_wait
 from joserfc import jwt
 from joserfc.jwk import ECKey
 from ports import free_port
@@ -112,8 +115,6 @@ class Dpop(httpx.Auth):
 
 def proof(key: ECKey, method: str, address: str, token: str | None = None) -> str:
     """A DPoP proof of now."""
-    import time
-
     claims: dict[str, Any] = {"htm": method, "htu": address, "jti": secrets.token_urlsafe(16), "iat": int(time.time())}
     if token is not None:
         claims["ath"] = urlsafe_b64encode(sha256(token.encode()).digest()).rstrip(b"=").decode()
@@ -140,9 +141,10 @@ class Citizen:
             data={"grant_type": "client_credentials", "scope": "webid"},
             auth=(self.client_id, self.client_secret),
             headers={"DPoP": proof(key, "POST", self.token_endpoint)},
+            timeout=60,
         )
         assert answer.status_code == 200, answer.text
-        return httpx.Client(auth=Dpop(key, answer.json()["access_token"]), timeout=20)
+        return httpx.Client(auth=Dpop(key, answer.json()["access_token"]), timeout=60)
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,28 @@ class RunningHost:
         with Browser(self.base_url, citizen.handle) as browser:
             browser.sign_in(PASSPHRASE)
             yield browser
+
+
+@contextlib.contextmanager
+def serving(base_url: str, *options: str) -> Iterator[psutil.Process]:
+    """The command `tvilling serve` with these options, once it answers; ended with all of its processes afterwards."""
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tvilling", "serve", "--base-url", base_url, *options],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            with contextlib.suppress(httpx.HTTPError):
+                if httpx.get(f"{base_url}/readyz").status_code == 200:
+                    break
+            assert server.poll() is None, "tvilling serve ended at once"
+            assert time.monotonic() < deadline, "tvilling serve did not answer within a minute"
+            time.sleep(0.02)
+        yield psutil.Process(server.pid)
+    finally:
+        end(server, grace_seconds=15)
 
 
 @contextlib.contextmanager

@@ -7,9 +7,7 @@ slash is a slash, for the access rules, the proof's address and the storage alik
 from __future__ import annotations
 
 import socket
-import time
 
-import httpx
 import pytest
 from ports import free_port
 
@@ -75,17 +73,12 @@ def web(tmp_path):
             documents.put(tx, opened, "public/doc", "text/plain", b"for everyone", public=True, at=at)
             documents.put(tx, opened, "private/secret", "text/plain", b"my diary", public=False, at=at)
     processes = Processes(settings)
-    processes.start(("web",))
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            httpx.get(f"{listen.origin}/readyz", timeout=2).raise_for_status()
-            break
-        except httpx.HTTPError:
-            assert time.monotonic() < deadline, "the web role did not start"
-            time.sleep(0.1)
-    yield listen
-    processes.stop()
+    try:
+        processes.start(("web",))
+        processes.wait_until_ready()
+        yield listen
+    finally:
+        processes.stop()
 
 
 def ask(web, target):

@@ -16,14 +16,14 @@ def test_a_worker_counts_anew_for_a_few_at_a_time_and_turns_the_others_away_at_o
 
     def costly(_host, _own):
         began.release()
-        assert go_on.wait(10)
+        assert go_on.wait(30)
         return {}
 
     monkeypatch.setattr(footprint.twin_recompute, "recompute", costly)
     with ThreadPoolExecutor(footprint._RECOMPUTES_AT_ONCE) as others:
         running = [others.submit(footprint.recomputed, None, None) for _ in range(footprint._RECOMPUTES_AT_ONCE)]
         for _ in running:
-            assert began.acquire(timeout=10)
+            assert began.acquire(timeout=30)
         with pytest.raises(RecomputeBusy) as refused:
             footprint.recomputed(None, None)
         assert refused.value.retry_after > 0

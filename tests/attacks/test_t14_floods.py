@@ -116,7 +116,7 @@ class Trickle:
 
     def read(self, _size: int) -> bytes:
         self.reached.set()
-        self.let_go.wait(10)
+        self.let_go.wait(30)
         return b""
 
 
@@ -125,7 +125,7 @@ def test_bodies_that_do_not_come_leave_threads_free_and_the_next_is_turned_away_
     with ThreadPoolExecutor(len(slow)) as callers:
         held = [callers.submit(bodies.LimitedBody(stream, None).read) for stream in slow]
         for stream in slow:
-            assert stream.reached.wait(10)
+            assert stream.reached.wait(30)
         began = time.monotonic()
         answer = client.post("/bridge/activities", data=b"{}", content_type="application/x-ndjson")
         assert time.monotonic() - began < 2

@@ -13,9 +13,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
-import psutil
 import pytest
 from ports import free_port
+from running_host import serving
 
 from pod_server import bodies, quota
 from pod_server.storage.sqlite import SqliteStorage
@@ -37,24 +37,11 @@ def running(tmp_path_factory):
     subprocess.run([*command, "citizen", "add", "kari", *common], check=True, capture_output=True)
     made = subprocess.run([*command, "citizen", "credentials", "kari", *common], check=True, capture_output=True)
     port = int(base.rpartition(":")[2])
-    server = subprocess.Popen(
-        [*command, "serve", "--role", "web", "--workers", "1", "--listen", f"127.0.0.1:{port}", *common],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        for _ in range(400):
-            try:
-                if httpx.get(f"{base}/healthz").status_code == 200:
-                    break
-            except httpx.HTTPError:
-                time.sleep(0.05)
+    options = ["--role", "web", "--workers", "1", "--listen", f"127.0.0.1:{port}", "--data", str(data)]
+    with serving(base, *options) as process:
         script = SolidScript(json.loads(made.stdout))
-        yield SimpleNamespace(base=base, port=port, data=data, script=script, process=psutil.Process(server.pid))
+        yield SimpleNamespace(base=base, port=port, data=data, script=script, process=process)
         script.close()
-    finally:
-        server.terminate()
-        server.wait(15)
 
 
 def memory(running) -> float:

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import httpx
-import psutil
 import pytest
 from ports import free_port
+from running_host import serving
 
 WORDS, OTHER = "fire ord om katten", "fem andre ord om hunden"
 TOKEN = re.compile(r'name="csrf" value="([^"]+)"')
@@ -32,22 +32,9 @@ def running(tmp_path_factory):
         [*command, "citizen", "add", "kari", "--passphrase-file", str(words), *common], check=True, capture_output=True
     )
     port = base.rpartition(":")[2]
-    server = subprocess.Popen(
-        [*command, "serve", "--role", "web", "--workers", "2", "--listen", f"127.0.0.1:{port}", *common],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        for _ in range(400):
-            try:
-                if httpx.get(f"{base}/healthz").status_code == 200:
-                    break
-            except httpx.HTTPError:
-                time.sleep(0.05)
-        yield SimpleNamespace(base=base, process=psutil.Process(server.pid))
-    finally:
-        server.terminate()
-        server.wait(15)
+    options = ["--role", "web", "--workers", "2", "--listen", f"127.0.0.1:{port}", "--data", str(folder / "data")]
+    with serving(base, *options) as process:
+        yield SimpleNamespace(base=base, process=process)
 
 
 def page(running, path, cookies, **options):
@@ -88,7 +75,7 @@ def test_every_worker_serves_the_session_before_and_after_the_lock_and_none_the_
         assert 200 not in everywhere(running, "/-/my-data", ended)
     again = sign_in(running, OTHER)
     assert everywhere(running, "/-/log", again, 8) == {200}
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while "Poden forsegles" in page(running, "/-/lock", again).text:
         assert time.monotonic() < deadline, "history is not sealed anew"
         time.sleep(0.1)

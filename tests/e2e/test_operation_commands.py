@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -18,7 +17,9 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 from deliveries import CITIZEN, deliver, granted, readings
+from ending import end
 from hosts import make_host
+from ports import free_port
 
 from pod_server import grants
 from pod_server.activities import read_activities
@@ -264,10 +265,7 @@ def test_an_app_that_was_ended_after_the_backup_is_not_let_in_again_by_the_resto
 
 def test_a_restore_is_refused_while_a_server_runs_and_a_backup_is_not(tvilling, lived_in):
     folder = lived_in.folder
-    with closing(socket.socket()) as one, closing(socket.socket()) as two:
-        one.bind(("127.0.0.1", 0))
-        two.bind(("127.0.0.1", 0))
-        ports = [str(each.getsockname()[1]) for each in (one, two)]
+    ports = [str(free_port()), str(free_port())]
     server = subprocess.Popen(
         [sys.executable, "-m", "tvilling", "serve", "--data", str(folder / "data"), "--workers", "1",
          "--listen", f"127.0.0.1:{ports[0]}", "--live-listen", f"127.0.0.1:{ports[1]}", "--json"],
@@ -278,7 +276,5 @@ def test_a_restore_is_refused_while_a_server_runs_and_a_backup_is_not(tvilling, 
         tvilling("backup", str(folder / "saved"))
         assert "stop it first" in tvilling("restore", str(folder / "saved"), "--force", code=1)
     finally:
-        server.terminate()
-        server.wait(20)
-        server.stdout.close()
+        end(server, grace_seconds=20)
     assert tvilling("restore", str(folder / "saved"), "--force")["pods"] == 1

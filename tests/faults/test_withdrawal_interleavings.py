@@ -84,7 +84,7 @@ def test_each_withdrawal_is_felt_by_the_next_write_of_every_process(tmp_path, cl
             results = [told.get(timeout=60) for _ in writers]
         finally:
             for writer in writers:
-                writer.join(10)
+                writer.join(30)
                 writer.kill()
 
     asked, wrong, accepted = (sum(column) for column in zip(*results, strict=True))

@@ -1,6 +1,7 @@
 """Sabotage proofs: with one safeguard broken on purpose, the tests that guard it must fail, each by name.
 
-Every proof runs the same tests twice in processes of their own: whole, where they pass, and broken, where they fail.
+The same tests run twice in processes of their own: whole, where all of them pass, and broken, where they fail. One
+engine is enough: what is broken lies above it.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ def run(tests: list[str], *options: str) -> tuple[int, str]:
             "no:cacheprovider",
             "-q",
             "-rf",
+            "-k",
+            "not postgresql",
             *options,
             *tests,
         ],
@@ -52,11 +55,14 @@ def run(tests: list[str], *options: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+def test_with_every_safeguard_whole_the_named_tests_pass():
+    code, output = run([test for tests in PROOFS.values() for test in tests])
+    assert code == 0, f"the named tests do not pass unbroken:\n{output[-2000:]}"
+
+
 @pytest.mark.parametrize("sabotage", sorted(PROOFS))
 def test_a_broken_safeguard_makes_its_named_tests_fail(sabotage):
     tests = PROOFS[sabotage]
-    code, output = run(tests)
-    assert code == 0, f"the named tests do not pass unbroken:\n{output[-2000:]}"
     code, output = run(tests, "--sabotage", sabotage)
     assert code == 1, f"nothing failed although {sabotage} was in force:\n{output[-2000:]}"
     for test in tests:

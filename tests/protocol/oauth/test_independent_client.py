@@ -44,14 +44,14 @@ def served(tmp_path):
     thread.start()
     yield host
     server.shutdown()
-    thread.join(timeout=5)
+    thread.join(timeout=30)
     server.server_close()
     host.storage.close()
     host.key_store.close()
 
 
 def client_of(host, partner, key):
-    server = requests.get(f"{host.base_url}/.well-known/oauth-authorization-server", timeout=5).json()
+    server = requests.get(f"{host.base_url}/.well-known/oauth-authorization-server", timeout=30).json()
     return OAuth2Client(
         token_endpoint=server["token_endpoint"],
         pushed_authorization_request_endpoint=server["pushed_authorization_request_endpoint"],
@@ -91,7 +91,7 @@ def test_an_independent_client_gets_a_consent_and_uses_it(served):
         ),
     )
     pushed = client.pushed_authorization_request(asked)
-    arrived = requests.get(str(pushed), allow_redirects=False, timeout=5)
+    arrived = requests.get(str(pushed), allow_redirects=False, timeout=30)
     assert arrived.status_code == 303
     interaction_id = urlsplit(arrived.headers["Location"]).path.rsplit("/", 1)[1]
     back = interactions.answer_interaction(
@@ -102,12 +102,12 @@ def test_an_independent_client_gets_a_consent_and_uses_it(served):
         CITIZEN,
     )
     token = client.authorization_code(asked.validate_callback(back))
-    probe = requests.post(f"{served.base_url}/bridge/probe", auth=token, json={}, timeout=5)
+    probe = requests.post(f"{served.base_url}/bridge/probe", auth=token, json={}, timeout=30)
     assert probe.json() == {"client_id": partner.client_id, "grant": token.grant_id}
     again = client.refresh_token(token)
-    assert requests.post(f"{served.base_url}/bridge/probe", auth=again, json={}, timeout=5).status_code == 200
+    assert requests.post(f"{served.base_url}/bridge/probe", auth=again, json={}, timeout=30).status_code == 200
     bulk = client.client_credentials(scope=None, dpop=True)
-    assert requests.post(f"{served.base_url}/bridge/probe", auth=bulk, json={}, timeout=5).json()["grant"] is None
+    assert requests.post(f"{served.base_url}/bridge/probe", auth=bulk, json={}, timeout=30).json()["grant"] is None
 
 
 def test_a_citizens_script_signs_in_with_a_secret_and_a_proof(served):
@@ -119,5 +119,5 @@ def test_a_citizens_script_signs_in_with_a_secret_and_a_proof(served):
         testing=True,
     )
     token = client.client_credentials(scope="webid", dpop=True, dpop_key=DPoPKey.generate("ES256"))
-    door = requests.get(f"{served.base_url}/kari/probe", auth=token, timeout=5)
+    door = requests.get(f"{served.base_url}/kari/probe", auth=token, timeout=30)
     assert door.json() == {"webid": kari.webid}

@@ -55,7 +55,7 @@ class Ear:
         lines = [f"GET {parts.path} HTTP/1.1", *(f"{name}: {value}" for name, value in sent.items() if value)]
         self._socket.sendall("\r\n".join([*lines, "", ""]).encode())
         self._file = self._socket.makefile("rb")
-        with gevent.Timeout(5):
+        with gevent.Timeout(30):
             self.status = int(self._file.readline().split()[1])
             self.headers = {}
             while line := self._file.readline().strip():
@@ -451,7 +451,7 @@ def test_a_websocket_is_opened_by_its_handshake_only(shared, listen):
 def test_a_websocket_answers_pings_and_closes_in_order(shared, listen):
     ear = listen(address(shared, channel.WEBSOCKET))
     ear.say(0x9, b"are you there")
-    with gevent.Timeout(5):
+    with gevent.Timeout(30):
         frames = [ear._file.read(2) for _ in range(1)]
         assert frames == [b"\x89\x00"]
         assert ear._file.read(15) == b"\x8a\x0d" + b"are you there"
@@ -474,7 +474,7 @@ def test_channels_are_bounded(shared, listen, monkeypatch):
     refused = listen(where)
     assert refused.status == 429
     first.close()
-    with gevent.Timeout(5):
+    with gevent.Timeout(30):
         while True:
             shared.put(DOC, "<> <urn:p> 3 .")  # the server notices a listener that left when it has something to say
             gevent.sleep(0.1)

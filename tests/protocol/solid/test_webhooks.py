@@ -227,7 +227,7 @@ def test_what_happens_while_a_receiver_is_away_travels_as_one(shared, sender, re
     receiver.answers = [503, 503, 503, 200]
     for number in range(3):
         shared.put(f"private/box/new{number}", "<> <urn:p> 1 .")
-    with gevent.Timeout(5):
+    with gevent.Timeout(30):
         while len({json.loads(body)["object"] for _, body in receiver.got[3:]}) < 3:
             city_clock_ticks(shared)
     assert {json.loads(body)["type"] for _, body in receiver.got} == {"Add"}
@@ -334,7 +334,7 @@ def test_a_rate_keeps_notifications_apart(shared, sender, receiver):
 def test_the_form_is_the_one_asked_for(shared, sender, receiver):
     hook(shared, receiver, accept="text/turtle")
     shared.put(DOC, "<> <urn:p> 2 .")
-    with gevent.Timeout(5):
+    with gevent.Timeout(30):
         while not receiver.got:
             gevent.sleep(0.01)
     assert receiver.got[0][0]["content-type"] == "text/turtle"

@@ -265,7 +265,7 @@ def test_the_leaf_commits_to_the_segments_ciphertext(host, kari, strommen):
 def test_what_is_taken_in_is_on_the_feed_and_announced(host, kari, strommen):
     with host.signal.listen() as ear:
         deliver(host, strommen.permit, [reading(0)])
-        assert ear.wait(2) == {kari.pod_id}
+        assert ear.wait(30) == {kari.pod_id}
         deliver(host, strommen.permit, [reading(0)])
         assert ear.wait(0.05) == set()
     with host.storage.read() as tx:

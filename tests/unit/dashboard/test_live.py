@@ -34,7 +34,7 @@ class Stream:
         self.status, self.headers = status, dict(headers)
 
     def next(self) -> bytes:
-        with gevent.Timeout(5):
+        with gevent.Timeout(30):
             return next(self._lines)
 
     def close(self) -> None:

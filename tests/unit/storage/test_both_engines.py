@@ -209,7 +209,7 @@ def test_a_code_shown_twice_at_once_is_used_once(storage, opened):
     barrier, used = threading.Barrier(6), []
 
     def use(storage):
-        barrier.wait(10)
+        barrier.wait(30)
         with storage.write() as tx:
             (expires,) = tx.one("SELECT expires_at FROM sign_in_link WHERE link_hash = 'code'")
             if expires == 0:

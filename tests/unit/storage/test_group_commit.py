@@ -40,7 +40,7 @@ class Line:
             with self.storage.write() as tx:
                 if hold:
                     self._inside.set()
-                    assert self._go_on.wait(5)
+                    assert self._go_on.wait(30)
                 tx.execute("INSERT INTO retired_handle (handle, retired) VALUES (?, 0)", (handle,))
                 if fail:
                     raise LookupError(handle)  # noqa: TRY301 - the failing block is what is tested
@@ -53,17 +53,17 @@ class Line:
         (first, fails), *others = writers
         threads = [threading.Thread(target=self.write, args=(first,), kwargs={"fail": fails, "hold": True})]
         threads[0].start()
-        assert self._inside.wait(5)
+        assert self._inside.wait(30)
         for handle, fails in others:
             threads.append(threading.Thread(target=self.write, args=(handle,), kwargs={"fail": fails}))
             threads[-1].start()
-        until = time.monotonic() + 5
+        until = time.monotonic() + 60
         while self.storage._line.waiting < len(others):
             assert time.monotonic() < until
             time.sleep(0.001)
         self._go_on.set()
         for thread in threads:
-            thread.join(10)
+            thread.join(30)
             assert not thread.is_alive()
 
 
@@ -177,7 +177,7 @@ def test_nobody_joins_while_an_urgent_writer_waits(storage, patient, commits):
 
     line._go_on.set = let_the_urgent_one_come_first
     line.run(("first", False), ("second", False), ("third", False))
-    waiting.join(10)
+    waiting.join(30)
     assert urgent_done == [{"first"}]
     assert handles(storage) == {"first", "second", "third"}
 
@@ -203,7 +203,7 @@ def test_the_write_ahead_log_is_moved_beside_the_writers(tmp_path, monkeypatch):
     for number in range(4):
         with storage.write() as tx:
             tx.execute("INSERT INTO retired_handle (handle, retired) VALUES (?, 0)", (f"writer-{number}",))
-    until = time.monotonic() + 5
+    until = time.monotonic() + 60
     while path.stat().st_mtime_ns == before:
         assert time.monotonic() < until
         time.sleep(0.01)

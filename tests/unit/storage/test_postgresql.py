@@ -59,7 +59,7 @@ def test_writers_of_different_pods_do_not_wait_for_each_other(city, host):
         feed.note_change(tx, kari.pod_id, "grant", at=city.clock.now())
         thread = threading.Thread(target=other)
         thread.start()
-        thread.join(10)
+        thread.join(30)
         assert entered == [1]
 
 
@@ -75,7 +75,7 @@ def test_a_withdrawal_waits_for_the_writer_that_holds_the_pod_and_is_felt_by_the
         thread.start()
         thread.join(0.3)
         assert not done, "the state that was read inside the transaction must hold until its end"
-    thread.join(10)
+    thread.join(30)
     assert len(done) == 1
     assert deliver(host, partner.permit, [reading(0)]) == ["refused"]
 
@@ -88,7 +88,7 @@ def test_two_transactions_that_wait_for_each_other_are_told_to_come_again(city, 
         try:
             with host.storage.write() as tx:
                 feed.note_change(tx, first, "grant", at=city.clock.now())
-                barrier.wait(10)
+                barrier.wait(30)
                 feed.note_change(tx, second, "grant", at=city.clock.now())
             outcomes.append("written")
         except StorageBusy:
@@ -124,7 +124,7 @@ def test_a_withdrawal_that_the_engine_ended_for_another_writer_is_done_again(cit
 
         thread = threading.Thread(target=redeem)
         thread.start()
-        assert holds.wait(10)
+        assert holds.wait(30)
         withdrawn = grants.withdraw(host, kari.pod_id, partner.grant, actor=CITIZEN)
         assert withdrawn.state == "withdrawn"
         thread.join(20)
@@ -247,16 +247,16 @@ def test_a_signal_reaches_listeners_on_other_machines_and_once_on_its_own(city, 
     elsewhere = DatabaseSignal(tmp_path / "other-machine", city.host.storage)
     with here.listen() as near, elsewhere.listen() as far:
         heard: set[int] = set()
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while not heard and time.monotonic() < until:  # the other machine's ear opens in the background
             here.notify([7, 2**62])
             heard = far.wait(0.1)
         assert heard == {7, 2**62}
-        assert near.wait(1) == {7, 2**62}
+        assert near.wait(30) == {7, 2**62}
         near.wait(0.3)
         elsewhere.notify([9])
-        assert near.wait(5) == {9}
-        assert far.wait(1) == {9}
+        assert near.wait(30) == {9}
+        assert far.wait(30) == {9}
         assert far.wait(0.3) == set(), "its own signal came back to it through the database"
 
 

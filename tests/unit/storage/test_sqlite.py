@@ -137,7 +137,7 @@ def test_nobody_enters_before_a_waiting_urgent_writer(path):
     def first():
         with storage.write():
             inside.set()
-            leave.wait(5)
+            leave.wait(30)
             order.append("first")
 
     def urgent():
@@ -150,7 +150,7 @@ def test_nobody_enters_before_a_waiting_urgent_writer(path):
 
     threads = [threading.Thread(target=first)]
     threads[0].start()
-    assert inside.wait(5)
+    assert inside.wait(30)
     waiting = threading.Thread(target=urgent)
     waiting.start()
     probe = os.open(path.parent / "writers.turnstile", os.O_RDWR)
@@ -162,7 +162,7 @@ def test_nobody_enters_before_a_waiting_urgent_writer(path):
     time.sleep(0.05)
     leave.set()
     for thread in threads:
-        thread.join(5)
+        thread.join(30)
     assert order[:2] == ["first", "urgent"]
     assert order.count("bulk") == 6
 

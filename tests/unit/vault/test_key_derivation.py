@@ -170,7 +170,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     process_id = int(done.stdout)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             state = Path(f"/proc/{process_id}/stat").read_text().rsplit(")", 1)[1].split()[0]
