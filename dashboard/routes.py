@@ -13,6 +13,7 @@ from dashboard.views import (
     apps,
     become_partner,
     check,
+    connect,
     consent_request,
     console,
     demo,
@@ -149,6 +150,8 @@ def register(app: Flask, host: Host) -> None:
     rule("/-/lock/recovery-code", "recovery-code", lambda: keys.recovery_code_form(host), methods=["POST"])
     rule("/-/recover", "recover", lambda: keys.recover_page(host))
     rule("/-/recover", "recover-form", lambda: keys.recover_form(host), methods=["POST"])
+    rule("/-/connect", "connect_service", lambda: connect.connect_page(host))
+    rule("/vocab/connect.js", "connect_script", lambda: connect.connect_script(STATIC))
     rule("/-/consent/<question>", "ask", lambda question: consent_request.consent_request(host, question))
     rule(
         "/-/consent/<question>",

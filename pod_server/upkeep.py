@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from pod_server import grants, partner_deliveries, resealing
+from pod_server.authorization_server.software_statements import suspend_lapsed
 from pod_server.storage.errors import StorageError
 from pod_server.transfer import arrival
 from pod_server.vault import host_key_rotation
@@ -42,6 +43,7 @@ def tend(host: Host) -> Renewal:
     resealing.retire_due(host)
     grants.resume_erasures(host)
     partner_deliveries.forget_old(host)
+    suspend_lapsed(host)
     arrival.sweep(host)
     return renewal
 

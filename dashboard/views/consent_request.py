@@ -188,8 +188,9 @@ def ask_about(visit: Visit, client: Partner, terms: GrantTerms, action: str) -> 
     partner = client.name
     kinds = load_kinds().by_slug
     purpose = load_purposes().get(terms.purpose)
+    without = " " + t("ask.no-text") if terms.operations == {"read"} else ""
     options = [
-        Option(kind, kinds[kind].labels[visit.language].title, kinds[kind].labels[visit.language].description)
+        Option(kind, kinds[kind].labels[visit.language].title, kinds[kind].labels[visit.language].description + without)
         for kind in sorted(terms.kinds)
     ]
     wishes = {terms.granularity_of(kind) for kind in terms.kinds}

@@ -45,6 +45,11 @@ def _file(path: Path, content_type: str) -> Response:
     return answer
 
 
+def public_file(path: Path, content_type: str) -> Response:
+    """A file of the house's that any page may read."""
+    return _file(path, content_type)
+
+
 def _wants_turtle() -> bool:
     best = request.accept_mimetypes.best_match(["text/html", "text/turtle"], default="text/html")
     return best == "text/turtle"

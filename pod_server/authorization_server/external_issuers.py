@@ -69,12 +69,12 @@ def verify_external(host: Host, unverified: jose.Unverified) -> Mapping[str, Any
     issuers = host.lookups.find("webid", webid, now, lambda: _issuers_of(host, webid), TokenRefused)
     if issuer not in issuers:
         raise TokenRefused("the WebID does not name the token's issuer (solid:oidcIssuer, letter by letter)")
-    keys = host.lookups.find("issuer", issuer, now, lambda: _keys_of(host, issuer), TokenRefused)
-    key = _key_for(unverified, keys)
+    keys = host.lookups.find("issuer", issuer, now, lambda: keys_of(host, issuer), TokenRefused)
+    key = key_for(unverified, keys)
     if key is None:
         # Perhaps the issuer has new keys; one look more while these are kept, however many tokens ask for it.
-        renewed = host.lookups.find("issuer again", issuer, now, lambda: _keys_of(host, issuer), TokenRefused)
-        key = _key_for(unverified, renewed)
+        renewed = host.lookups.find("issuer again", issuer, now, lambda: keys_of(host, issuer), TokenRefused)
+        key = key_for(unverified, renewed)
     if key is None:
         raise TokenRefused("the access token is not signed with a key of its issuer's")
     try:
@@ -90,7 +90,8 @@ def _is_own(host: Host, webid: str) -> bool:
         raise TokenRefused("the WebID is not an address") from error
 
 
-def _key_for(unverified: jose.Unverified, keys: list[dict[str, Any]]) -> dict[str, Any] | None:
+def key_for(unverified: jose.Unverified, keys: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The one of an issuer's keys that a token names, or None."""
     wanted = unverified.header.get("kid")
     fitting = [key for key in keys if wanted is None or key.get("kid") == wanted]
     return fitting[0] if len(fitting) == 1 else None
@@ -134,8 +135,12 @@ def _issuers_of(host: Host, webid: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def _keys_of(host: Host, issuer: str) -> list[dict[str, Any]]:
-    """An issuer's public keys, by its OpenID configuration."""
+def keys_of(host: Host, issuer: str) -> list[dict[str, Any]]:
+    """An issuer's public keys, by its OpenID configuration.
+
+    Raises:
+        TokenRefused: it cannot be asked, or answers nothing that could be its keys.
+    """
     configuration = _json_object(host, f"{issuer.rstrip('/')}/.well-known/openid-configuration")
     if configuration.get("issuer") != issuer:
         raise TokenRefused("the issuer's configuration is another issuer's")

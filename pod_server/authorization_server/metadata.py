@@ -6,10 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from pod_server.authorization_server import jose
 from pod_server.authorization_server.authorization_details import detail_types
+from pod_server.authorization_server.software_statements import trusted
 from pod_server.signing_keys import ID_TOKEN_ALGORITHMS
 
 if TYPE_CHECKING:
     from pod_server.host import Host
+
+
+def authorization_server_with_admitters(host: Host) -> dict[str, Any]:
+    """RFC 8414 metadata, and whose signed admissions of partners are taken at the registration endpoint."""
+    with host.storage.read() as tx:
+        admitters = trusted(tx)
+    return authorization_server(host) | {"software_statement_issuers": admitters}
 
 
 def authorization_server(host: Host) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""Apps register themselves (RFC 7591). Registration is open and yields apps only, never a partner or a script.
+"""Apps register themselves (RFC 7591). Registration is open and yields apps only, never a script.
+
+A partner registers itself only with the statement of a host whose admissions are taken here (software_statements.py).
 
 Nobody is asked, so a registration is worth nothing until a citizen says yes: unused ones are forgotten after a day.
 """
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pod_server import signing_keys
 from pod_server.authentication.session import hashed
-from pod_server.authorization_server import apps
+from pod_server.authorization_server import apps, software_statements
 from pod_server.authorization_server.apps import AppInvalid
 from pod_server.authorization_server.errors import OAuthError
 from pod_server.clock import microseconds
@@ -43,6 +45,8 @@ def register(host: Host, request: Request) -> dict[str, Any]:
         metadata = None
     if not isinstance(metadata, dict):
         raise OAuthError("invalid_client_metadata", "the body is to be a JSON object of at most 16 KiB")
+    if "software_statement" in metadata:
+        return software_statements.register_partner(host, metadata["software_statement"])
     method = metadata.get("token_endpoint_auth_method", "client_secret_basic")
     if method == "client_secret_post":
         method = "client_secret_basic"  # RFC 7591, section 3.2.1: the server may put another value in its place

@@ -46,7 +46,7 @@ def register(app: Flask, host: Host) -> None:
 
     @routes.get("/.well-known/oauth-authorization-server")
     def authorization_server_metadata() -> Response:
-        return _public(jsonify(metadata.authorization_server(host)))
+        return _public(jsonify(metadata.authorization_server_with_admitters(host)))
 
     @routes.get("/.well-known/openid-configuration")
     def openid_configuration() -> Response:

@@ -273,3 +273,45 @@ def remove(frame: Frame, *, client_id: str, by: str | None) -> None:
         partner_standing.remove(host, client_id, by=who(by))
         sandbox.begin_anew(host, client_id)
     frame.answer({"removed": client_id}, f"{client_id} is shut out.")
+
+
+@partner.command("statement")
+@click.argument("client_id")
+@click.option("--days", type=click.IntRange(1, 90), default=30, help="For how long it holds.")
+@command
+def statement(frame: Frame, *, client_id: str, days: int) -> None:
+    """Say, signed, that this host admitted a partner: it registers with that at hosts which take our admissions."""
+    from pod_server.authorization_server.software_statements import issue  # noqa: PLC0415
+
+    with frame.host() as host:
+        signed = issue(host, client_id, days=days)
+        frame.answer({"software_statement": signed, "issuer": host.base_url, "days": days}, signed)
+
+
+@partner.command("trust")
+@click.argument("issuer")
+@click.option("--end", is_flag=True, help="Take its admissions no more; the partners that came by one are suspended.")
+@BY
+@command
+def trust(frame: Frame, *, issuer: str, end: bool, by: str | None) -> None:
+    """Take another host's admissions of partners for this host's own."""
+    from pod_server.authorization_server import software_statements  # noqa: PLC0415
+
+    with frame.host() as host:
+        if end:
+            suspended = software_statements.end_trust(host, issuer, by=who(by))
+            frame.answer({"issuer": issuer, "suspended": suspended}, f"{issuer}: no more; {suspended} suspended.")
+            return
+        software_statements.trust(host, issuer, by=who(by))
+        frame.answer({"issuer": issuer}, f"{issuer}: its admissions are taken.")
+
+
+@partner.command("trusted")
+@command
+def list_trusted(frame: Frame) -> None:
+    """Whose admissions this host takes."""
+    from pod_server.authorization_server.software_statements import trusted  # noqa: PLC0415
+
+    with frame.host() as host, host.storage.read() as tx:
+        rows = trusted(tx)
+    frame.answer(rows, "\n".join(rows) or "nobody's")

@@ -156,7 +156,7 @@ def test_one_figure_is_taken_away_and_the_rest_stays(asked):
 @pytest.mark.parametrize("language", ["nb", "nn", "en"])
 def test_each_language_has_its_own_words(asked, language):
     kari, _, address, _ = asked
-    kari.client.set_cookie("tvilling-language", language)
+    kari.client.set_cookie("tvilling_language", language)
     page = words_of(kari.client.get(address, headers={"Accept": "text/html", "Accept-Language": language}).text)
     said = {"nb": "Dette ville Sparebank AS sett nå", "nn": "Dette ville Sparebank AS ha sett no",
             "en": "This is what Sparebank AS would see now"}  # fmt: skip
