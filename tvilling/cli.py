@@ -12,6 +12,7 @@ _COMMANDS = {
     "migrate": "operate:migrate",
     "citizen": "citizen:citizen",
     "operator": "operator:operator",
+    "han": "han:han",
     "partner": "partner:partner",
     "source": "source:source",
     "consent": "consent:consent",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from partner_bridge.connectors.atb import AtB
 from partner_bridge.connectors.elhub_csv import ElhubCsv
 from partner_bridge.connectors.garmin import Garmin
+from partner_bridge.connectors.han import Han
 from partner_bridge.connectors.hourly_csv import HourlyCsv
 from partner_bridge.connectors.oss import Oss
 from partner_bridge.connectors.rema1000 import Rema1000
@@ -32,6 +33,7 @@ _CONNECTORS: tuple[Connector, ...] = (
     SpareBank1(),
     SpareBank1Csv(),
     Garmin(),
+    Han(),
 )
 
 CONNECTORS: dict[str, Connector] = {connector.name: connector for connector in _CONNECTORS}
