@@ -21,7 +21,7 @@ from dashboard import frame
 from dashboard.standpoint import standpoint
 from dashboard.views.shown_to_readers import preview
 from dashboard.visits import own_pod
-from pod_server import delegation, grants
+from pod_server import delegation, grants, partner_notices
 from pod_server.authorization.errors import NoSuchGrant
 from pod_server.authorization_server.asking_browser import keep_word, open_question, require_same_browser
 from pod_server.authorization_server.interactions import (
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from pod_server.host import Host
     from pod_server.identifiers import PodId
     from pod_server.opening import OpenPod
+    from pod_server.partner_notices import Notice
     from pod_server.partners import Partner
 
 NOTICE_VERSION = "1"
@@ -94,6 +95,8 @@ class Ask:
     figures: list[Option] = field(default_factory=list)
     changes: tuple[tuple[str, bool], ...] = ()
     replaces: str = ""
+    partner_says: str = ""
+    """What the partner tells of the purpose, in its own words, which the municipality has read; empty where it tells none."""
 
 
 def granularities_of(kind: str, asked: str) -> list[str]:
@@ -221,6 +224,8 @@ def ask_about(visit: Visit, client: Partner, terms: GrantTerms, action: str) -> 
         for slug, figure in load_shared_figures().items()
         if slug in terms.figures
     ]
+    said = notice_of(visit.host, client, terms)
+    version = READ_NOTICE_VERSION if terms.operations == {"read"} else NOTICE_VERSION
     names = w.listing([option.title[:1].lower() + option.title[1:] for option in [*readable, *options]])
     return Ask(
         action=action,
@@ -278,8 +283,16 @@ def ask_about(visit: Visit, client: Partner, terms: GrantTerms, action: str) -> 
         narrow_words=t("ask.narrow", granularity=coarsest, duration=shortest)
         if coarsest
         else t("ask.narrow-short", duration=shortest),
-        notice_version=READ_NOTICE_VERSION if terms.operations == {"read"} else NOTICE_VERSION,
+        # The partner's own text is part of the notice: another version of it is another notice.
+        notice_version=version if said is None else f"{version}.{said.version}",
+        partner_says="" if said is None else w.of(dict(said.texts)),
     )
+
+
+def notice_of(host: Host, client: Partner, terms: GrantTerms) -> Notice | None:
+    """What a partner tells citizens of a purpose; None for one that tells nothing of its own."""
+    with host.storage.read() as tx:
+        return partner_notices.shown_for(tx, client, terms.purpose)
 
 
 def _how_often(visit: Visit, partner: str, terms: GrantTerms) -> str:
@@ -308,6 +321,7 @@ def notice_text(visit: Visit, ask: Ask) -> str:
         str(line)
         for line in (
             ask.partner, ask.headline, t("ask.you-decide"), t("ask.why"), ask.purpose_title, ask.purpose_words,
+            *((t("ask.partner-says", partner=ask.partner), ask.partner_says) if ask.partner_says else ()),
             *((ask.replaces, *(words for words, _ in ask.changes)) if ask.replaces else ()),
             t("ask.what-append") if ask.appends else t("ask.what-read"), *_lines(visit, ask, ask.figures),
             *_lines(visit, ask, ask.kinds),

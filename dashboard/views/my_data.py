@@ -27,7 +27,7 @@ from pod_server.identifiers import Actor, PodId
 from pod_server.log import ledger
 from pod_server.log.errors import LogBroken
 from pod_server.log.verification import verify_stored
-from pod_server.partners import RESEARCH, SELF
+from pod_server.partners import REMOVED, RESEARCH, SELF, SUSPENDED, find_partner
 from pod_server.quota import use_of
 from vocab.kinds import load_kinds
 from vocab.purposes import load_purposes
@@ -85,6 +85,7 @@ class GrantCard:
     daily_words: str
     refused_words: str
     verbs: list[tuple[str, str]]
+    partner_words: str = ""
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,21 @@ def grant_card(visit: Visit, view: grants.GrantView, who: Standpoint | None = No
             for verb, sign in verbs.get(state, [])
             if who is None or who.may(_ACT_OF[verb], grant.terms.purpose)
         ],
+        partner_words=_standing_words(visit, grant.terms.client_id, partner)
+        if state in {GrantState.ACTIVE, GrantState.PAUSED}
+        else "",
     )
+
+
+def _standing_words(visit: Visit, client_id: str, partner: str) -> str:
+    """What a citizen should know of a partner that was stopped: by whom, and the reason as it was given."""
+    with visit.host.storage.read() as tx:
+        known = find_partner(tx, client_id)
+    if known is None or known.active:
+        return ""
+    if known.state == SUSPENDED:
+        return visit.words("grant.partner-suspended", partner=partner, reason=known.reason)
+    return visit.words("grant.partner-removed" if known.state == REMOVED else "grant.partner-stopped", partner=partner)
 
 
 def category_of(terms: GrantTerms) -> str:

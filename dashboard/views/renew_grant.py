@@ -12,7 +12,7 @@ from flask import redirect, request
 
 from consent.delegation import Act
 from dashboard import frame
-from dashboard.views.consent_request import NOTICE_VERSION, ask_about, notice_text
+from dashboard.views.consent_request import ask_about, notice_text
 from pod_server import grants
 from pod_server.consent_receipts import keep_notice
 from pod_server.partners import find_partner
@@ -20,16 +20,10 @@ from pod_server.partners import find_partner
 if TYPE_CHECKING:
     from werkzeug.wrappers import Response as AnyResponse
 
-    from consent.grant import GrantTerms
     from dashboard.standpoint import Standpoint
     from pod_server.host import Host
 
 RENEWED_FOR = timedelta(days=365)
-
-
-def _was_shown_another_text(terms: GrantTerms) -> bool:
-    """Whether the citizen agreed to words that have changed in meaning since; commands and own files show none."""
-    return bool(terms.notice_hash) and terms.notice_version.split(" ")[0] != NOTICE_VERSION
 
 
 def renew_grant(host: Host, who: Standpoint, grant_id: str) -> AnyResponse:
@@ -44,11 +38,15 @@ def renew_grant(host: Host, who: Standpoint, grant_id: str) -> AnyResponse:
     notice = None
     with host.storage.read() as tx:
         partner = find_partner(tx, grant.terms.client_id)
-    if partner is not None and _was_shown_another_text(grant.terms):
+    # Commands and own files show no text, and there is none to read again.
+    shown = grant.terms.notice_version.split(" ")[0] if grant.terms.notice_hash else None
+    ask = None
+    if partner is not None and shown is not None:
         ask = ask_about(visit, partner, grant.terms, f"{who.base}/grants/{grant_id}/renew")
-        if request.form.get("read") != NOTICE_VERSION:
+    if ask is not None and shown != ask.notice_version:
+        if request.form.get("read") != ask.notice_version:
             return frame.page("renew.html.jinja", visit, ask=ask, home=who.home, request_path=who.home)
-        version = f"{NOTICE_VERSION} {visit.language}"
+        version = f"{ask.notice_version} {visit.language}"
         notice = (version, keep_notice(host, version, notice_text(visit, ask)))
     grants.renew(
         host,

@@ -9,11 +9,12 @@ from datetime import timedelta
 
 import pytest
 from console import CONSOLE, TEXTS, Desk, a_partner, an_operator, application
-from oauth_client import new_key
+from oauth_client import PartnerClient, doors, new_key
 
 from partner_bridge.delivery import Item, ItemAnswer
 from partner_bridge.outbox import send_waiting
 from partner_bridge.receipts import issue_receipt
+from pod_server import grants
 from pod_server.authorization.errors import refusal_error
 from pod_server.partner_standing import acts
 from pod_server.partners import find_partner
@@ -227,3 +228,59 @@ def test_the_own_switch_stops_and_starts(partner):
 def test_a_name_from_right_to_left_keeps_its_direction_to_itself(pages):
     partner = a_partner(pages.host, pages.app, name="شركة الدراجات")
     assert "<bdi>شركة الدراجات</bdi>" in partner.get(CONSOLE).text
+
+
+def question_of(pages, client_id, key):
+    """A question that the partner has pushed, as its citizen's browser meets it."""
+    asking = PartnerClient.__new__(PartnerClient)
+    for name, value in {"host": pages.host, "key": key, "proof_key": key, "verifier": "v" * 43}.items():
+        setattr(asking, name, value)
+    asking.partner, asking.client = standing(Desk(pages.host, pages.stranger(), key, client_id)), doors(pages.host)
+    details = asking.details(purpose="travel-footprint", datatypes=["TransitTrip"], granularity="event")
+    return asking.asked(authorization_details=details)
+
+
+def test_the_partners_own_words_stand_where_the_citizen_answers_and_are_part_of_the_notice(pages, partner, operator):
+    page = f"/-/operator/partners/{partner.client_id}"
+    kari = pages.citizen()
+    refused = kari.get(f"/-/consent/{question_of(pages, partner.client_id, partner.key)}")
+    assert refused.status_code == 403
+    assert "Bysykkel" not in refused.text
+    operator.post(f"{page}/admit", page)
+    question = question_of(pages, partner.client_id, partner.key)
+    asked = kari.get(f"/-/consent/{question}")
+    assert TEXTS["notice_nb"] in asked.text
+    answered = kari.client.post(
+        f"/-/consent/{question}",
+        data={
+            "csrf": kari.token(),
+            "answer": "give",
+            "kind": "transit-trip",
+            "granularity": "event",
+            "duration": "P6M",
+        },
+    )
+    assert answered.status_code == 303
+    (grant,) = grants.list_grants(pages.host, kari.pod_id)
+    assert grant.grant.terms.notice_version == "1.1 nb"
+    notice = kari.get(f"/vocab/consent/notices/{grant.grant.terms.notice_hash}").text
+    assert TEXTS["notice_nb"] in notice
+    # The next version takes the place of the first: a renewal shows it before it takes a yes.
+    anew = application(partner.key, notice_nb="Vi legger til turene dine, og ingenting annet.")
+    partner.post(f"{CONSOLE}/purposes/propose", CONSOLE, **{name: anew[name] for name in ("purpose", "kind", *TEXTS)})
+    operator.post(f"{page}/admit-notice", page, purpose="travel-footprint", version="2")
+    shown = kari.post(f"/-/grants/{grant.grant.id}/renew")
+    assert (shown.status_code, "og ingenting annet." in shown.text) == (200, True)
+    assert kari.post(f"/-/grants/{grant.grant.id}/renew", read="1.2").status_code == 303
+    assert grants.list_grants(pages.host, kari.pod_id)[0].grant.terms.notice_version == "1.2 nb"
+
+
+def test_citizens_of_a_stopped_partner_are_told_in_words(pages, partner, operator):
+    page = f"/-/operator/partners/{partner.client_id}"
+    operator.post(f"{page}/admit", page)
+    kari = pages.citizen()
+    pages.grant(kari, partner.client_id, "transit-trip", purpose="travel-footprint")
+    operator.post(f"{page}/suspend", page, reason="Mistanke om lekkasje")
+    told = kari.get("/-/my-data").text
+    assert "Kommunen har stanset Bysykkel AS inntil videre" in told
+    assert "Mistanke om lekkasje." in told
