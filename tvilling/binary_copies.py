@@ -13,7 +13,7 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
-from pod_server.storage.copying import sync_folder
+from pod_server.storage.copying import make_folder, sync_folder
 from pod_server.storage.errors import StorageFull
 from tvilling.errors import BackupError
 
@@ -144,8 +144,7 @@ def copy_one(source: Path, target: Path, name: str) -> Listed:
 
 
 def _make_folders(path: Path) -> None:
-    for folder in (path.parent.parent, path.parent):
-        folder.mkdir(exist_ok=True, mode=0o700)
+    make_folder(path.parent)
 
 
 def _is_there(path: Path, size_bytes: int) -> bool:

@@ -16,6 +16,7 @@ from consent.delegation import AgeRules
 from consent.errors import TermsInvalid
 from pod_server.clock import Clock, ScaledClock, SystemClock
 from pod_server.quota import DEFAULT_LARGEST_BINARY_BYTES, DEFAULT_QUOTA_BYTES
+from pod_server.storage.copying import sync_folder
 from tvilling.errors import SettingsError
 
 SETTINGS_FILE_VARIABLE = "TVILLING_SETTINGS"
@@ -179,7 +180,10 @@ class Settings:
         descriptor, name = tempfile.mkstemp(dir=self.run_folder)
         with os.fdopen(descriptor, "w") as file:
             json.dump(asdict(self), file)
+            file.flush()
+            os.fsync(file.fileno())
         Path(name).replace(target)
+        sync_folder(self.run_folder)
         return target
 
     @classmethod

@@ -10,6 +10,7 @@ import psycopg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from pod_server.storage.errors import DataFolderTooNew
@@ -36,6 +37,10 @@ def migrate(path: Path) -> int:
             _upgrade(path)
     except sqlite3.Error as error:
         raise translate(error) from error
+    except DBAPIError as error:
+        if isinstance(error.orig, sqlite3.Error):
+            raise translate(error.orig) from error
+        raise
     return SCHEMA_VERSION
 
 

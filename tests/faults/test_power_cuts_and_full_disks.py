@@ -28,7 +28,7 @@ DEATHS = range(FIRST_SEED, FIRST_SEED + max(2, RUNS // 10))
 ACTS = (
     "deliver", "put", "put-graph", "add-to-graph", "delete", "give", "narrow", "pause", "withdraw", "erase", "lock", "open", "merge",
     "renew-keys", "reseal", "tend", "exchange-host-key", "renew-recovery-code", "send", "think", "make-pod", "remove-pod",
-    "move-out", "backup", "restart", "checkpoint",
+    "move-out", "move-in", "backup", "restore", "restart", "checkpoint",
 )  # fmt: skip
 """Every kind of write; the disk fills in each of them."""
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from deliveries import deliver, permit_again, reading
 from faults.harness.decoder import HostKeys, Keyring, PodContents, Scope, read_database, root_of
 from faults.harness.promises import Promises
-from faults.harness.workload import MARKER, WORDS, Partner
+from faults.harness.workload import MARKER, WORDS, Partner, arrive, put_back
 from hosts import NOON, make_host
 
 from dashboard.unlocking import do_what_waits
@@ -72,6 +72,7 @@ def check(folder: Path, promises: Promises, *, at: datetime = NOON + timedelta(d
         _look_inside(folder, rows, keys, promises, found)
         keys.close()
     _files_are_whole(folder, promises, found)
+    _copies_open(folder, promises, SetClock(at), found)
     host = replace(make_host(folder / "data", SetClock(at)), outbound=Partner())
     try:
         _it_goes_on(host, promises, found)
@@ -302,6 +303,36 @@ def _files_are_whole(folder: Path, promises: Promises, found: Findings) -> None:
             path = folder / "backup" / name
             whole = path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() == about["sha256"]
             found.expect(whole, f"{name} of the backup is not what its manifest says")
+        for line in (folder / "backup" / "data" / "binaries.txt").read_text().splitlines():
+            name, _, digest = line.split()
+            path = folder / "backup" / "data" / "binaries" / name
+            whole = path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() == digest
+            found.expect(whole, f"the binary {name} of the backup is {'changed' if path.exists() else 'gone'}")
+
+
+def _copies_open(folder: Path, promises: Promises, clock: SetClock, found: Findings) -> None:
+    """The folder that was restored, and the host where the pod moved; what was cut off there is done again, then whole."""
+    if promises.restored is False and promises.has_backup:
+        put_back(folder)
+    if promises.arrived is False and promises.files.get(promises.carried[0]):
+        arrive(folder, folder / promises.carried[0], promises.carried[1], clock)
+    for name, tried in (("restored", promises.restored), ("there", promises.arrived)):
+        if tried is None:
+            continue
+        place = folder / name
+        keys = HostKeys(place / "keys")
+        with read_database(place) as rows:
+            contents = PodContents(rows, Keyring(keys, promises.pod), place / "binaries")
+            leaves, _ = contents.log()
+            heads = [(size, root) for size, root in promises.log if size <= len(leaves)]
+            # From some head on it is a log of its own, since what was done with the copy stands in it.
+            held = [root_of(leaves[:size]).hex() == root for size, root in heads]
+            found.expect(any(held) and held == sorted(held, reverse=True), f"the log in {name} is another")
+            for grant, segments in contents.segments().items():
+                raws = [raw.decode() for _, records in segments for _, raw in records]
+                found.expect(all(map(promises.is_known, raws)), f"in {name} under {grant} lies what nobody delivered")
+            found.expect(contents.documents(), f"in {name} there are no documents")
+        keys.close()
 
 
 def _it_goes_on(host: Host, promises: Promises, found: Findings) -> None:

@@ -28,6 +28,9 @@ class Promises:
         log: Sizes and roots that the log must go through.
         files: By name the SHA-256 of a file of a pod that moves.
         has_backup: Whether a backup was acknowledged.
+        restored: Whether the backup was put back into a folder of its own; None where nobody tried.
+        arrived: The same of the pod that moved to another host.
+        carried: The file and the recovery code of that pod.
         delivered: Every record that anybody ever brought.
     """
 
@@ -46,6 +49,9 @@ class Promises:
     log: list[tuple[int, str]] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
     has_backup: bool = False
+    restored: bool | None = None
+    arrived: bool | None = None
+    carried: tuple[str, str] = ("", "")
     delivered: set[str] = field(default_factory=set)
 
     def is_known(self, raw: str) -> bool:
@@ -101,6 +107,10 @@ def _may(promises: Promises, plan: dict[str, Any]) -> None:
             promises.files.setdefault(plan["file"], "")
         case "backup":
             promises.has_backup = False
+        case "restore":
+            promises.restored = False
+        case "move-in":
+            promises.arrived, promises.carried = False, (plan["file"], plan["code"])
 
 
 def _must(promises: Promises, plan: dict[str, Any], told: dict[str, Any]) -> None:
@@ -146,3 +156,7 @@ def _must(promises: Promises, plan: dict[str, Any], told: dict[str, Any]) -> Non
             promises.files[plan["file"]] = told["sha256"]
         case "backup":
             promises.has_backup = True
+        case "restore":
+            promises.restored = True
+        case "move-in":
+            promises.arrived = True

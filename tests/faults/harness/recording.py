@@ -39,7 +39,7 @@ def compile_recorder(folder: Path) -> Path:
 
 
 def run_recorded(
-    library: Path, root: Path, trace: Path, arguments: Sequence[str], *, timeout_seconds: float = 110.0
+    library: Path, root: Path, trace: Path, arguments: Sequence[str], *, timeout_seconds: float = 500.0
 ) -> subprocess.CompletedProcess[str]:
     """Run `python -m faults.harness.workload …` below the recorder; whoever calls looks at how it ended."""
     environment = {

@@ -40,12 +40,14 @@ from pod_server.outbound import Response
 from pod_server.partners import add_partner as register_partner
 from pod_server.storage.errors import StorageError, StorageFull
 from pod_server.storage.sqlite import translate
+from pod_server.transfer.arrival import move_in
 from pod_server.transfer.move import move_out
 from pod_server.vault import host_key_rotation
 from pod_server.vault.errors import VaultError
 from pod_server.vault.key_derivation import Argon2Cost, Passphrase
 from tvilling.backup import take_backup
-from tvilling.data_folder import migrate_data_folder
+from tvilling.data_folder import make_folders_of, migrate_data_folder
+from tvilling.restore import restore
 from tvilling.settings import Listen, Settings
 from twin_agent.worker import run_until_idle
 
@@ -106,6 +108,7 @@ class Life:
         self.keys: dict[str, dict[str, Any]] = {}
         self.sequence = 0
         self.vault: Any = None
+        self.code = ""
         self.fault: tuple[str, int, int] | None = None
         self.refusals, self.patience = 0, self.draw.randint(1, 6)
 
@@ -152,6 +155,7 @@ class Life:
         self.number += 1
         self.recorder.note(**{"try": self.number, "act": "begin"})
         made.append(pods.create_pod(self.host, "kari", name=f"{MARKER} Kari", household_size=2))
+        self.code = made[0].recovery_code
         self.pod_id, self.vault = made[0].pod_id, made[0].vault
         self._open_doors()
         self.recorder.note(done=self.number, pod=self.pod_id, recovery_code=made[0].recovery_code, **self._head())
@@ -159,7 +163,7 @@ class Life:
 
     def _start(self) -> None:
         # The house's own way to a new folder; the tests' short cut to an empty database syncs nothing.
-        migrate_data_folder(self._settings())
+        migrate_data_folder(settings_of(self.folder / "data"))
         self.host = replace(make_host(self.folder / "data", self.clock), outbound=Partner())
 
     def _open_doors(self) -> None:
@@ -348,7 +352,8 @@ class Life:
             return
 
         def lock() -> None:
-            self.vault = pods.lock_pod(self.host, self.vault, WORDS, cost=CHEAP).vault
+            locked = pods.lock_pod(self.host, self.vault, WORDS, cost=CHEAP)
+            self.vault, self.code = locked.vault, locked.recovery_code
 
         if not self.act("lock", lock):
             self._find_vault()
@@ -401,7 +406,8 @@ class Life:
 
     def renew_keys(self) -> None:
         def work() -> None:
-            self.vault = pods.renew_keys(self.host, self.vault, None).vault
+            renewed = pods.renew_keys(self.host, self.vault, None)
+            self.vault, self.code = renewed.vault, renewed.recovery_code
 
         if not self.act("renew-keys", work):
             self._find_vault()
@@ -421,7 +427,12 @@ class Life:
 
     def log_only(self) -> None:
         """An act that the log tells of and the database does not: a new recovery code."""
-        self.act("renew-recovery-code", lambda: {"recovery_code": pods.renew_recovery_code(self.host, self.vault)})
+
+        def work() -> dict[str, Any]:
+            self.code = pods.renew_recovery_code(self.host, self.vault)
+            return {"recovery_code": self.code}
+
+        self.act("renew-recovery-code", work)
 
     # Others
 
@@ -455,22 +466,16 @@ class Life:
             move_out(self.host, open_pod(self.host, _owner(self.vault), vault=self.vault), target)
             return {"sha256": hashlib.sha256(target.read_bytes()).hexdigest()}
 
-        self.act("move-out", work, file=target.name)
+        # A new code is made by a known hand alone: after a refused act nobody may know the present one.
+        code = self.code if self.refusals == 0 else ""
+        if self.act("move-out", work, file=target.name) and code:
+            self.act("move-in", lambda: arrive(self.folder, target, code, self.clock), file=target.name, code=code)
 
     def backup(self) -> None:
         target = self.folder / "backup"
-        self.act(
-            "backup", lambda: {"taken": take_backup(self.host, self._settings(), target, with_host_key=False).taken}
-        )
-
-    def _settings(self) -> Settings:
-        return Settings(
-            data_folder=str(self.folder / "data"),
-            base_url="http://localhost:8080",
-            live_url="http://localhost:8081",
-            listen=Listen("127.0.0.1", 8080),
-            live_listen=Listen("127.0.0.1", 8081),
-        )
+        settings = settings_of(self.folder / "data")
+        if self.act("backup", lambda: {"taken": take_backup(self.host, settings, target, with_host_key=True).taken}):
+            self.act("restore", lambda: put_back(self.folder))
 
     def live(self, *, back: timedelta) -> None:
         """Every kind of act once, in the seed's order, among deliveries and documents; half-way the clock goes back."""
@@ -488,6 +493,35 @@ class Life:
             for small in self.draw.sample((self.deliver, self.put, self.add_to_graph, self.deliver), 2):
                 small()
             other()
+
+
+def settings_of(folder: Path) -> Settings:
+    """The settings of a host in a data folder."""
+    return Settings(
+        data_folder=str(folder),
+        base_url="http://localhost:8080",
+        live_url="http://localhost:8081",
+        listen=Listen("127.0.0.1", 8080),
+        live_listen=Listen("127.0.0.1", 8081),
+    )
+
+
+def put_back(folder: Path) -> None:
+    """Restore the backup into a folder of its own, whatever lies there."""
+    settings = settings_of(folder / "restored")
+    make_folders_of(settings)
+    restore(settings, folder / "backup", keys=None, host_key_file=None, epoch_keys=None, force=True)
+
+
+def arrive(folder: Path, file: Path, code: str, clock: SetClock) -> None:
+    """Bring a pod that moves to another host, which is made if it is not there."""
+    migrate_data_folder(settings_of(folder / "there"))
+    there = make_host(folder / "there", clock, base_url="http://there.example")
+    try:
+        move_in(there, file, recovery_code=code, actor=CITIZEN)
+    finally:
+        there.storage.close()
+        there.key_store.close()
 
 
 def _owner(vault: Any) -> Any:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import resource
 import sqlite3
 from contextlib import closing
 
 import pytest
 
 from pod_server.storage import schema_version
-from pod_server.storage.errors import DataFolderTooNew, DataFolderTooOld
+from pod_server.storage.errors import DataFolderTooNew, DataFolderTooOld, StorageFull
 from pod_server.storage.migrate import migrate
 from pod_server.storage.schema_version import SCHEMA_VERSION, schema_statements, tables_of_pods
 from pod_server.storage.sqlite import SqliteStorage, open_storage, schema_version_of
@@ -114,3 +115,16 @@ def test_a_first_migration_that_was_cut_off_is_taken_back_and_done_again(tmp_pat
         (tmp_path / name).write_bytes(content)
     assert schema_version_of(path) == 0
     assert migrate(path) == SCHEMA_VERSION == schema_version_of(path)
+
+
+def test_a_disk_too_full_for_the_first_migration_is_said_so_and_with_room_it_is_done(tmp_path):
+    path = tmp_path / "tvilling.sqlite"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, before[1]))
+    try:
+        with pytest.raises(StorageFull):
+            migrate(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert schema_version_of(path) == 0
+    assert migrate(path) == SCHEMA_VERSION
