@@ -13,6 +13,7 @@ from dashboard.views import (
     apps,
     become_partner,
     check,
+    complaint,
     connect,
     consent_request,
     console,
@@ -85,6 +86,8 @@ def register(app: Flask, host: Host) -> None:
     rule("/-/recompute.json", "recompute-json", lambda: footprint.recompute_json(host))
     rule("/-/neighbourhood", "neighbourhood", lambda: neighbourhood.neighbourhood(host))
     rule("/-/twin", "twin", lambda: twin.twin(host))
+    for way in ("off", "on"):
+        rule(f"/-/twin/{way}", f"twin-{way}", lambda way=way: twin.turn(host, way), methods=["POST"])
     rule("/-/twin/<proposal>/approve", "approve", lambda proposal: twin.approve(host, proposal), methods=["POST"])
     rule("/-/twin/<proposal>/decline", "decline", lambda proposal: twin.decline(host, proposal), methods=["POST"])
 
@@ -129,6 +132,7 @@ def register(app: Flask, host: Host) -> None:
             methods=methods,
         )
     rule("/-/grants/<grant>/receipt", "receipt", lambda grant: receipt.receipt_page(host, grant))
+    rule("/-/grants/<grant>/complaint", "complaint", lambda grant: complaint.complaint_page(host, grant))
     rule("/-/grants/<grant>/receipt.jsonld", "receipt-file", lambda grant: receipt.receipt_file(host, grant))
     rule("/-/research/give", "research-give", lambda: my_data.give_to_research(host), methods=["POST"])
     rule("/-/log", "log", lambda: my_data.log(host))

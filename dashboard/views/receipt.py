@@ -129,7 +129,7 @@ def _page_of(visit: Visit, view: grants.GrantView, receipt: dict[str, Any]) -> R
             (t("receipt.law"), t("receipt.law-words")),
             (t("receipt.withdraw"), t("receipt.withdraw-words")),
         ],
-        events=[_event_words(visit, event, partner) for event in view.events],
+        events=[event_words(visit, event, partner) for event in view.events],
         notice=str(notice.get("sha256", "")),
         notice_words=t("receipt.notice-words", version=notice["version"]),
         issuer=visit.host.base_url,
@@ -138,7 +138,8 @@ def _page_of(visit: Visit, view: grants.GrantView, receipt: dict[str, Any]) -> R
     )
 
 
-def _event_words(visit: Visit, event: GrantEvent, partner: str) -> tuple[str, str]:
+def event_words(visit: Visit, event: GrantEvent, partner: str) -> tuple[str, str]:
+    """One event of a consent: when, and what happened by whom."""
     t = visit.words
     return visit.wording.when(
         event.at

@@ -64,7 +64,7 @@ def authority_card(visit: Visit, recorded: Recorded, other: str, *, held: bool) 
     t, w, terms = visit.words, visit.wording, recorded.terms
     stands = recorded.standing and terms.stands_at(visit.now, visit.host.age_rules)
     purposes = load_purposes()
-    covers = w.listing([t(f"act.{act}") for act in sorted(terms.acts)])
+    covers = w.listing([t(f"consent-act.{act}") for act in sorted(terms.acts)])
     named = [w.of(purposes[each].titles) for each in sorted(terms.purposes or ()) if each in purposes]
     if terms.ended_at is not None:
         until = t("authority.ended", date=w.date(terms.ended_at))

@@ -9,7 +9,8 @@ from flask import redirect, request
 from dashboard import frame
 from dashboard.views.proposal_words import all_proposals
 from dashboard.visits import answered_form, citizens_visit
-from pod_server import problems
+from pod_server import problems, turning_the_twin
+from pod_server.identifiers import Actor
 from twin_agent.act import approve as approve_proposal
 from twin_agent.act import decline as decline_proposal
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 def twin(host: Host, *, problem: str = "", status: int = 200) -> Response:
     """The inbox."""
-    visit, _, own = citizens_visit(host)
+    visit, session, own = citizens_visit(host)
     listed = all_proposals(host, visit, own)
     done = request.args.get("done", "")
     waiting = [each for each in listed if each.state == "waiting"]
@@ -33,8 +34,9 @@ def twin(host: Host, *, problem: str = "", status: int = 200) -> Response:
         waiting=waiting,
         reminders=max(0, visit.waiting - len(waiting)),
         settled=[each for each in listed if each.state != "waiting"],
-        done=visit.words(f"twin.done-{done}") if done in {"approved", "declined"} else "",
+        done=visit.words(f"twin.done-{done}") if done in {"approved", "declined", "off", "on"} else "",
         problem=problem,
+        is_on=turning_the_twin.is_on(host, session.pod_id),
         request_path="/-/twin",
     )
 
@@ -58,3 +60,10 @@ def decline(host: Host, proposal_id: str) -> AnyResponse:
     _, _, own = answered_form(host)
     decline_proposal(host, own, proposal_id)
     return redirect("/-/twin?done=declined", code=303)
+
+
+def turn(host: Host, way: str) -> AnyResponse:
+    """End the twin's standing mandate, or give it again: one step either way."""
+    _, session, _ = answered_form(host)
+    turning_the_twin.turn(host, session.pod_id, on=way == "on", actor=Actor("citizen"))
+    return redirect(f"/-/twin?done={way}", code=303)

@@ -23,6 +23,8 @@ from partner_bridge.import_files import import_files
 from partner_bridge.outbox import send_waiting
 from pod_server.authentication.accounts import create_sign_in_link
 from pod_server.authentication.session import cookie_settings
+from pod_server.log import ledger
+from pod_server.opening import custodian_vault, find_pod
 from pod_server.outbound import Response
 from pod_server.vault.key_derivation import Passphrase
 from twin_agent.worker import run_until_idle
@@ -228,6 +230,27 @@ def test_no_file_holds_what_came_in_or_went_out_by_any_door(lived_in):
             for number, secret in enumerate(secrets):
                 for part in {secret, secret.rpartition(".")[2], secret.rpartition(":")[2]}:
                     assert part.encode() not in content, f"{name} holds secret {number} plain"
+
+
+@pytest.mark.slow
+def test_the_opened_log_of_all_that_was_done_holds_no_data_value(lived_in):
+    """Point 34 of the checklist: who did what, when and why; never what it said or how much it was.
+
+    Where a document lies is told, as of every file that somebody touched: sealed like the rest, to its citizen alone.
+    """
+    house, secrets = lived_in
+    with house.host.storage.read() as tx:
+        pod_id = find_pod(tx, "kari").pod_id
+        vault = custodian_vault(house.host, pod_id)
+        events = [each.event for each in ledger.all_events(tx, vault, pod_id)]
+    actions = {event.action for event in events}
+    assert {"append", "approve-proposal", "consent-given", "create-pod", "delete-document"} <= actions
+    for event in events:
+        places = {name: value for name, value in event.detail.items() if name != "path"}
+        said = replace(event, detail=places).encoded().decode()
+        assert CANARY not in said, said
+        assert not any(secret in said for secret in secrets)
+        assert not re.search(r"\d\.\d", said.replace(event.at.isoformat(), "")), f"a measured value: {said}"
 
 
 @pytest.mark.slow

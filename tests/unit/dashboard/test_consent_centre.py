@@ -9,10 +9,13 @@ from html.parser import HTMLParser
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from representing import attorney_of
 
 from dashboard.wording import LANGUAGES
 from pod_server import grants
 from pod_server.authentication.session import end_all_sessions
+from pod_server.authorization.enforcement import require_mandate
+from pod_server.authorization.errors import MandateMissing
 
 ACTS = {"pause": "paused", "resume": "active", "renew": "active", "withdraw": "withdrawn"}
 
@@ -255,3 +258,50 @@ def test_refusing_is_as_easy_as_giving(pages):
     assert {each["value"] for each in answers} == {"give", "narrow", "refuse"}
     assert len({(each["class"], each["data-variant"]) for each in answers}) == 1
     assert not any("required" in attributes for _, attributes in read.tags)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_complaint_is_drafted_from_the_receipt_and_nothing_is_sent(given, language, pages):
+    kari, grant = given
+    kari.client.set_cookie("tvilling_language", language)
+    assert f"/-/grants/{grant.id}/complaint" in kari.get(f"/-/grants/{grant.id}/receipt").text
+    page = kari.get(f"/-/grants/{grant.id}/complaint").text
+    for words in ("Rema 1000", grant.id, "datatilsynet.no", "77", "/receipt.jsonld"):
+        assert words in page
+    with pages.host.storage.read() as tx:
+        assert tx.one("SELECT COUNT(*) FROM outbox")[0] == 0
+    stranger = pages.citizen("ola", "Ola")
+    assert stranger.get(f"/-/grants/{grant.id}/complaint").status_code == 404
+
+
+def test_a_receipt_is_read_and_printed_whoever_answered(pages):
+    kari, ola = pages.citizen(), pages.citizen("ola", "Ola")
+    power = attorney_of(pages.host, kari.pod_id, ola.pod_id)
+    given = pages.grant(kari, pages.partner().partner.client_id)
+    grants.pause(pages.host, kari.pod_id, given.id, actor=power.actor("ola"))
+    for language, words in (("nb", "av en fullmektig"), ("nn", "av ein fullmektig"), ("en", "by an attorney")):
+        kari.client.set_cookie("tvilling_language", language)
+        page = kari.get(f"/-/grants/{given.id}/receipt")
+        assert words in page.text
+    sheet = re.search(r"/-/static/own/tvilling\.css[^\"]*", page.text).group(0)
+    printed = kari.get(sheet).text.partition("@media print")[2]
+    assert ".no-print" in printed
+    assert "break-inside: avoid" in printed
+
+
+def test_the_twin_is_turned_off_and_on_in_one_step_and_computes_nothing_meanwhile(pages):
+    """Point 29 of the checklist: the standing mandate is the citizen's to end."""
+    kari = pages.citizen()
+    assert 'action="/-/twin/off"' in kari.get("/-/twin").text
+    assert kari.post("/-/twin/off").status_code == 303
+    with pytest.raises(MandateMissing):
+        require_mandate(pages.host, kari.pod_id, "compute")
+    page = kari.get("/-/twin?done=off").text
+    assert 'role="status"' in page
+    assert 'action="/-/twin/on"' in page
+    assert kari.post("/-/twin/off").status_code == 303, "twice is as once"
+    assert kari.post("/-/twin/on").status_code == 303
+    assert require_mandate(pages.host, kari.pod_id, "compute").authority == "mandate"
+    log = kari.get("/-/log").text
+    assert log.count("slo av tvillingen") == 1
+    assert log.count("slo på tvillingen") == 1
