@@ -28,6 +28,7 @@ _COMMANDS = {
     "breach": "breach:breach",
     "key": "key:key",
     "sign-in": "sign_in:sign_in",
+    "watch": "watch:watch",
     "witness": "witness:witness",
 }
 """By name: the module in tvilling/commands, and what it calls the command."""

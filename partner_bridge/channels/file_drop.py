@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import zipfile
 import zlib
 from typing import TYPE_CHECKING
 
@@ -18,27 +19,40 @@ if TYPE_CHECKING:
     from partner_bridge.connectors.normalising import Connector
 
 FILE_LIMIT_BYTES = 100 * 1024 * 1024
+_TOO_LARGE = f"{{name}} is larger than {FILE_LIMIT_BYTES // (1024 * 1024)} MiB, packed or unpacked; bring it in parts"
+_UTF_16 = frozenset({b"\xff\xfe", b"\xfe\xff"})
 
 
 def read_file(path: Path, connector: Connector) -> Iterator[bytes]:
-    """The payloads in one file, compressed with gzip or not.
+    """The payloads in one file, plain, packed with gzip, or alone in a zip; UTF-16 becomes UTF-8.
 
     A text connector takes the file as a whole. A JSON connector takes one payload, an array of payloads, or one a line.
 
     Raises:
-        BodyUnreadable: no such file, or not readable.
+        BodyUnreadable: no such file, empty, or not readable.
         BodyTooLarge: over 100 MiB, packed or unpacked.
     """
     try:
+        # Told before it is read: a file of gigabytes costs a look at its size.
+        if path.stat().st_size > FILE_LIMIT_BYTES:
+            raise BodyTooLarge(_TOO_LARGE.format(name=path.name))
         with path.open("rb") as file:
             content = file.read(FILE_LIMIT_BYTES + 1)
-        if content[:2] == b"\x1f\x8b":
-            with gzip.GzipFile(fileobj=io.BytesIO(content)) as packed:
-                content = packed.read(FILE_LIMIT_BYTES + 1)
-    except (OSError, EOFError, zlib.error) as error:
+    except OSError as error:
         raise BodyUnreadable(f"{path.name} cannot be read") from error
-    if len(content) > FILE_LIMIT_BYTES:
-        raise BodyTooLarge(f"{path.name} is larger than {FILE_LIMIT_BYTES} bytes")
+    yield from read_content(path.name, content, connector)
+
+
+def read_content(name: str, content: bytes, connector: Connector) -> Iterator[bytes]:
+    """As `read_file`, of a file that is here already."""
+    content = _unpacked(name, content)
+    if content[:2] in _UTF_16:
+        try:
+            content = content.decode("utf-16").encode()
+        except UnicodeDecodeError as error:
+            raise BodyUnreadable(f"{name} begins as UTF-16 and does not go on so") from error
+    if not content.strip():
+        raise BodyUnreadable(f"{name} is empty")
     if connector.form == "text":
         yield content
         return
@@ -52,3 +66,23 @@ def read_file(path: Path, connector: Connector) -> Iterator[bytes]:
     except (msgspec.DecodeError, RecursionError):
         # Not one JSON value: perhaps one a line; a line that is broken becomes its own problem in the connector.
         yield from (line for line in stripped.splitlines() if line.strip())
+
+
+def _unpacked(name: str, content: bytes) -> bytes:
+    try:
+        if content[:2] == b"\x1f\x8b":
+            with gzip.GzipFile(fileobj=io.BytesIO(content)) as packed:
+                content = packed.read(FILE_LIMIT_BYTES + 1)
+        elif content[:4] == b"PK\x03\x04":
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                members = [each for each in archive.infolist() if not each.is_dir()]
+                if len(members) != 1:
+                    raise BodyUnreadable(f"{name} holds {len(members)} files; bring them one by one, or one in a zip")
+                with archive.open(members[0]) as member:
+                    content = member.read(FILE_LIMIT_BYTES + 1)
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        # RuntimeError: zipfile's word for a member that wants a password.
+        raise BodyUnreadable(f"{name} is packed, and cannot be unpacked") from error
+    if len(content) > FILE_LIMIT_BYTES:
+        raise BodyTooLarge(_TOO_LARGE.format(name=name))
+    return content
