@@ -375,7 +375,8 @@ def _finish_erasure(host: Host, grant: Grant, actor: Actor) -> Erased:
             "SELECT 1 FROM consent WHERE pod_id = ? AND grant_id = ? AND erasure_pending = 1", (pod_id, grant_id)
         )
     keys_destroyed = host.key_store.destroy_grant(pod_id, grant_id)
-    if unfinished:
+    contributed = "append" in grant.terms.operations
+    if unfinished and contributed:
         # The combined figures hold the erased grant's share; the twin makes them anew under a new key.
         older = [scope for scope in host.key_store.keyring(pod_id) if scope.kind == "figures"]
         host.key_store.destroy_scopes(pod_id, {combined, *older})
@@ -390,7 +391,8 @@ def _finish_erasure(host: Host, grant: Grant, actor: Actor) -> Erased:
             (pod_id, grant_id),
         )
         if finished:
-            figures.forget_grant(tx, pod_id, grant_id)
+            if contributed:  # who only read has no share in the figures
+                figures.forget_grant(tx, pod_id, grant_id)
             feed.note_change(tx, pod_id, "erasure", grant_id, at=host.clock.protocol_now())
             append_to_log(
                 tx,

@@ -1,7 +1,7 @@
 """`tvilling breach`: whom a partner's breach concerns, and the words to tell them (GDPR Art. 33 and 34).
 
-The counts of deliveries and readings per grant and day (`consent_use`) say about whom a partner sent anything in a period, without
-any key: locked pods are found like open ones. What the partner kept of it, only the partner knows.
+The counts of deliveries and readings per grant and day (`consent_use`) say about whom a partner sent or read anything in a period,
+without any key: locked pods are found like open ones. What the partner kept of it, only the partner knows.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pod_server.authorization.grant_rows import grant_in_pod
 from pod_server.clock import microseconds
 from pod_server.identifiers import Actor, ClientId, PodId
 from pod_server.log import ledger
@@ -17,11 +18,13 @@ from pod_server.log.event import LogEvent
 from pod_server.partners import Partner, find_partner, list_partners
 from tvilling.errors import SettingsError
 from vocab.kinds import load_kinds
+from vocab.shared_figures import load_shared_figures
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from pod_server.host import Host
+    from pod_server.storage.ports import Transaction
 
 LANGUAGES = ("nb", "en")
 _DAY_MICROSECONDS = 86_400_000_000
@@ -37,13 +40,15 @@ class Affected:
         pod_id: Its number.
         grants: The consents under which it came.
         kinds: The kinds of activity that those consents cover.
-        records: How many records were delivered or tried, in the period.
+        figures: The figures of the twin that those consents let the partner read.
+        records: How many records were delivered or tried, and how often was read, in the period.
     """
 
     handle: str
     pod_id: PodId
     grants: list[str] = field(default_factory=list)
     kinds: set[str] = field(default_factory=set)
+    figures: set[str] = field(default_factory=set)
     records: int = 0
 
 
@@ -70,9 +75,16 @@ class Breach:
         return sorted({kind for one in self.affected for kind in one.kinds})
 
     @property
+    def figures(self) -> list[str]:
+        """Every figure concerned."""
+        return sorted({figure for one in self.affected for figure in one.figures})
+
+    @property
     def categories(self) -> list[str]:
-        """Every category concerned, as pages group kinds."""
-        return sorted({load_kinds().by_slug[kind].category for kind in self.kinds})
+        """Every category concerned, as pages group kinds; a sum of all is of none."""
+        of_kinds = {load_kinds().by_slug[kind].category for kind in self.kinds}
+        of_figures = {load_shared_figures()[figure].category for figure in self.figures}
+        return sorted((of_kinds | of_figures) - {""})
 
 
 def find_breach(host: Host, partner: str, first: datetime, last: datetime) -> Breach:
@@ -105,6 +117,7 @@ def find_breach(host: Host, partner: str, first: datetime, last: datetime) -> Br
             "ORDER BY pod.handle, consent.grant_id",
             (found.client_id, *days),
         )
+        readable = {row[3]: _figures_of(host, tx, PodId(row[0]), row[3]) for row in rows if row[5]}
     for pod_id, handle, is_simulated, grant_id, kinds, records in rows:
         if not records:
             continue
@@ -114,8 +127,15 @@ def find_breach(host: Host, partner: str, first: datetime, last: datetime) -> Br
         one = citizens.setdefault(PodId(pod_id), Affected(handle, PodId(pod_id)))
         one.grants.append(grant_id)
         one.kinds |= set(json.loads(kinds))
+        one.figures |= readable[grant_id]
         one.records += int(records)
     return Breach(found, first, last, list(citizens.values()), len(simulated))
+
+
+def _figures_of(host: Host, tx: Transaction, pod_id: PodId, grant_id: str) -> frozenset[str]:
+    """What of the twin's figures a consent let its partner read; the host's own copy of the terms says it."""
+    grant = grant_in_pod(tx, host.host_key, pod_id, grant_id)
+    return grant.terms.figures if grant else frozenset()
 
 
 def record_breach(host: Host, breach: Breach) -> None:
@@ -150,10 +170,13 @@ def notice(breach: Breach, base_url: str, language: str) -> str:
         language: `nb` or `en`.
     """
     kinds = load_kinds()
-    what = "\n".join(
+    shown = load_shared_figures()
+    lines = [
         f"- {label.title}: {label.description}"
         for label in (kinds.by_slug[kind].labels[language] for kind in breach.kinds)
-    )
+    ]
+    lines += [f"- {shown[each].titles[language]}: {shown[each].descriptions[language]}" for each in breach.figures]
+    what = "\n".join(lines)
     contact = breach.partner.about.get("contact", "")
     first, last = (f"{day.day}.{day.month}.{day.year}" for day in (breach.first, breach.last))
     if language == "nb":
@@ -161,7 +184,7 @@ def notice(breach: Breach, base_url: str, language: str) -> str:
         return (
             f"Brudd på personopplysningssikkerheten hos {breach.partner.name}\n\n"
             f"{breach.partner.name} har hatt et brudd på sikkerheten som gjelder opplysninger om deg. Det gjelder det de "
-            f"sendte til poden din fra og med {first} til og med {last}:\n{what}\n\n"
+            f"sendte til poden din eller leste i den fra og med {first} til og med {last}:\n{what}\n\n"
             "Opplysningene kan ha kommet på avveier hos dem. Poden din er ikke åpnet: nøklene til den har de aldri hatt.\n\n"
             "Hva du kan gjøre:\n"
             f"- Trekk samtykket tilbake, eller slett alt som kom under det: {base_url}/-/my-data\n"
@@ -172,7 +195,7 @@ def notice(breach: Breach, base_url: str, language: str) -> str:
     return (
         f"A personal data breach at {breach.partner.name}\n\n"
         f"{breach.partner.name} has had a breach of security that concerns data about you. It concerns what they sent to "
-        f"your pod from {breach.first.date().isoformat()} to {breach.last.date().isoformat()}, both days included:\n{what}\n\n"
+        f"your pod or read in it from {breach.first.date().isoformat()} to {breach.last.date().isoformat()}, both days included:\n{what}\n\n"
         "The data may have come into others' hands at their place. Your pod was not opened: they never had its keys.\n\n"
         "What you can do:\n"
         f"- Withdraw the consent, or erase everything that came under it: {base_url}/-/my-data\n"

@@ -353,6 +353,7 @@ def change_grant(host: Host, grant_id: str, verb: str, authority: str = "") -> A
             grant=grant_id,
             partner=view.partner_name if view else "",
             count=visit.wording.number(view.accepted if view else 0),
+            only_reads=bool(view and view.grant.terms.operations == {"read"}),
             base=who.base,
             home=who.home,
             request_path=who.home,

@@ -9,6 +9,8 @@ import pytest
 from click.testing import CliRunner
 from deliveries import CITIZEN, add_partner, deliver, granted, readings
 
+from consent.grant import GrantTerms
+from partner_bridge.reading import read_figures
 from pod_server import grants
 from pod_server.log.ledger import all_events
 from pod_server.pods import create_pod
@@ -88,3 +90,21 @@ def test_a_period_or_partner_that_cannot_be_is_told(city, breach):
     partner = add_partner(city.host)
     assert "ends before" in breach(partner.client_id, "--from", "2026-11-02", "--to", "2026-11-01", code=1)
     assert "no date" in breach(partner.client_id, "--from", "yesterday", "--to", "2026-11-01", code=1)
+
+
+def test_a_reader_s_breach_names_the_figures_it_read(city, breach):
+    host = city.host
+    reader, kari = add_partner(host, "Leseren AS"), create_pod(host, "kari")
+    now = host.clock.now()
+    terms = GrantTerms(
+        client_id=reader.client_id, purpose="personal-footprint", kinds=frozenset(), operations=frozenset({"read"}),
+        figures=frozenset({"electricity-day"}), granularity="event", history_from=now - timedelta(days=9),
+        expires_at=now + timedelta(days=9),
+    )  # fmt: skip
+    grant = grants.give(host, kari.pod_id, terms, actor=CITIZEN)
+    assert breach(reader.client_id, "--from", "2026-11-23", "--to", "2026-11-24")["citizens"] == []
+    read_figures(host, reader, grant.id)
+    found = breach(reader.client_id, "--from", "2026-11-23", "--to", "2026-11-24")
+    assert [(one["handle"], one["records"]) for one in found["citizens"]] == [("kari", 1)]
+    assert found["categories"] == ["electricity"]
+    assert "Strømforbruket per dag" in found["notices"]["nb"]

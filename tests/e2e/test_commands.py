@@ -109,6 +109,26 @@ def test_a_consent_is_given_paused_renewed_withdrawn_and_erased(tvilling, partne
     assert "operator-assisted" in actors
 
 
+def test_a_consent_to_read_names_figures_and_a_partner_is_vouched_for(tvilling, partner_keys):
+    add_kari(tvilling)
+    partner = tvilling(
+        "partner", "add", "--name", "Newcomer", "--jwks", str(partner_keys), "--redirect-uri", "http://127.0.0.1:9/cb"
+    )
+    to = ("consent", "give", "kari", "--partner", partner["client_id"])
+    given = tvilling(*to, "--read", "footprint-month", "--read", "transit-trip", "--reads-per-day", "2")
+    assert (given["figures"], given["kinds"]) == (["footprint-month"], ["transit-trip"])
+    assert given["location"].endswith(f"/bridge/grants/{given['grant']}")
+    (row,) = tvilling("consent", "list", "kari")
+    assert (row["figures"], row["reads"]) == (["footprint-month"], 0)
+    assert "of its own" in tvilling(*to, "--read", "footprint-month", "--kind", "transit-trip", code=1)
+
+    signed = tvilling("partner", "statement", partner["client_id"])
+    assert signed["software_statement"].count(".") == 2
+    assert tvilling("partner", "trust", "https://another.example")["issuer"] == "https://another.example"
+    assert tvilling("partner", "trusted") == ["https://another.example"]
+    assert tvilling("partner", "trust", "https://another.example", "--end")["suspended"] == 0
+
+
 def exported_log(tvilling):
     """The log as the citizen would download it, through the library, since the page is tested elsewhere."""
     from contextlib import closing

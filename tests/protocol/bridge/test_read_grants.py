@@ -170,6 +170,14 @@ def test_narrowing_renewing_and_expiry_hold_for_readings_too(reader, kari, clock
     assert reader.get(f"{grant}/figures").status_code == 200
 
 
+def test_ending_a_reader_for_good_leaves_the_twins_figures_alone(reader, kari):
+    """Who only read has no share in the figures: nothing is to be counted anew."""
+    grant = reader.given()
+    before = kari.figures()
+    grants.erase(kari.host, kari.pod_id, grant, actor=CITIZEN)
+    assert kari.figures() == before
+
+
 def test_another_partner_and_another_operation_see_nothing(reader, door, kari):
     grant = reader.given()
     stranger = door.partner("Nysgjerrig AS")
