@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from ports import free_port
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import Browser, BrowserContext, Page, StorageState
 
     from tvilling.demo import City
 
@@ -59,7 +60,9 @@ def chromium_path() -> str:
 def browser() -> Iterator[Browser]:
     """Chromium, started once; killed with its driver where it does not close."""
     path = chromium_path()
-    from playwright.sync_api import Error, sync_playwright
+    from playwright.sync_api import Error, expect, sync_playwright
+
+    expect.set_options(timeout=20_000)  # a busy machine is no failure
 
     others = set(psutil.Process().children())
     playwright = sync_playwright().start()
@@ -98,9 +101,19 @@ class Kari:
     """The live citizen at her browser, and what the browser complained of."""
 
     city: City
-    context: BrowserContext
-    page: Page
-    complaints: list[str]
+    browser: Browser
+    cookies: StorageState
+    complaints: list[str] = field(default_factory=list)
+    contexts: list[BrowserContext] = field(default_factory=list)
+
+    @cached_property
+    def context(self) -> BrowserContext:
+        """A desktop, made at the first need: some tests look through other windows alone."""
+        return self._new_context(viewport={"width": 1160, "height": 900}, color_scheme="light")
+
+    @cached_property
+    def page(self) -> Page:
+        return self.context.new_page()
 
     @property
     def base_url(self) -> str:
@@ -113,19 +126,18 @@ class Kari:
 
     def another_page(self, **options: object) -> Page:
         """The same citizen in another window: other size, other scheme, no script."""
-        context = self.page.context.browser.new_context(
-            storage_state=self.context.storage_state(), locale="nb-NO", **options
-        )
-        self.complaints_of(context)
-        return context.new_page()
+        return self._new_context(**options).new_page()
 
-    def complaints_of(self, context: BrowserContext) -> None:
-        """Collect what the console says, content policy violations above all."""
+    def _new_context(self, **options: object) -> BrowserContext:
+        """Signed in; what the console says is collected, content policy violations above all."""
+        context = self.browser.new_context(storage_state=self.cookies, locale="nb-NO", **options)
+        self.contexts.append(context)
         context.on(
             "console",
             lambda message: self.complaints.append(message.text) if message.type in {"error", "warning"} else None,
         )
         context.on("weberror", lambda error: self.complaints.append(str(error.error)))
+        return context
 
 
 def link_for(city: City, handle: str) -> str:
@@ -159,15 +171,12 @@ def signed_in_state(browser, running_city):
 @pytest.fixture
 def kari(browser, running_city, signed_in_state, request) -> Iterator[Kari]:
     """The citizen at a desktop's width; a picture of the page is kept where the test fails."""
-    context = browser.new_context(
-        storage_state=signed_in_state, viewport={"width": 1160, "height": 900}, locale="nb-NO", color_scheme="light"
-    )
-    page = context.new_page()
-    visitor = Kari(running_city, context, page, [])
-    visitor.complaints_of(context)
+    visitor = Kari(running_city, browser, signed_in_state)
     failed_before = request.session.testsfailed
     yield visitor
-    if request.session.testsfailed > failed_before:
+    pages = [page for context in visitor.contexts for page in context.pages]
+    if pages and request.session.testsfailed > failed_before:
         FAILURES.mkdir(exist_ok=True)
-        page.screenshot(path=FAILURES / f"{request.node.name[:80]}.png")
-    context.close()
+        pages[0].screenshot(path=FAILURES / f"{request.node.name[:80]}.png")
+    for context in visitor.contexts:
+        context.close()

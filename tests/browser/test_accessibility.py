@@ -13,30 +13,33 @@ PAGES = ["/-/home", "/-/footprint", "/-/my-data", "/-/log", "/-/twin", "/-/demo"
 RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}}
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1160, "dark")])
 @pytest.mark.parametrize("address", PAGES)
-def test_axe_finds_nothing_to_mend(kari, address, width, scheme):
-    page = kari.another_page(viewport={"width": width, "height": 844}, color_scheme=scheme, bypass_csp=True)
+def test_axe_finds_nothing_to_mend(kari, address):
+    """On a phone by day and at a desk by night; the server sends the same page to both."""
+    page = kari.another_page(viewport={"width": 390, "height": 844}, color_scheme="light", bypass_csp=True)
     page.goto(f"{kari.base_url}{address}")
-    found = Axe().run(page, options=RULES).response["violations"]
-    page.context.close()
-    assert not [(each["id"], [node["html"][:160] for node in each["nodes"]][:3]) for each in found]
+    for width, scheme in ((390, "light"), (1160, "dark")):
+        page.set_viewport_size({"width": width, "height": 844})
+        page.emulate_media(color_scheme=scheme)
+        found = Axe().run(page, options=RULES).response["violations"]
+        mend = [(each["id"], [node["html"][:160] for node in each["nodes"]][:3]) for each in found]
+        assert not mend, f"{width} pixels wide, {scheme}"
 
 
-@pytest.mark.parametrize("width", [320, 768])
 @pytest.mark.parametrize("address", PAGES)
-def test_nothing_hangs_over_the_edge(kari, address, width):
-    page = kari.another_page(viewport={"width": width, "height": 844})
+def test_nothing_hangs_over_the_edge(kari, address):
+    page = kari.another_page(viewport={"width": 320, "height": 844})
     page.goto(f"{kari.base_url}{address}")
-    hanging = page.evaluate(
-        """width => [...document.querySelectorAll("body *")]
-            .filter(each => !each.closest("svg, .table-wrap, .side") && each.getBoundingClientRect().right > width + 1)
-            .map(each => `${each.tagName} ${each.className} ${each.textContent.trim().slice(0, 50)}`)""",
-        width,
-    )
-    assert not hanging
-    assert page.evaluate("() => document.documentElement.scrollWidth") <= width
-    page.context.close()
+    for width in (320, 768):
+        page.set_viewport_size({"width": width, "height": 844})
+        hanging = page.evaluate(
+            """width => [...document.querySelectorAll("body *")]
+                .filter(each => !each.closest("svg, .table-wrap, .side") && each.getBoundingClientRect().right > width + 1)
+                .map(each => `${each.tagName} ${each.className} ${each.textContent.trim().slice(0, 50)}`)""",
+            width,
+        )
+        assert not hanging, f"{width} pixels wide"
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= width
 
 
 def test_the_first_tab_leads_past_the_navigation(kari):
@@ -57,7 +60,8 @@ def test_the_sheet_takes_the_focus_and_gives_it_back(kari):
     assert page.evaluate("document.getElementById('sheet').contains(document.activeElement)")
     page.keyboard.press("Escape")
     expect(sheet).to_be_hidden()
-    assert page.evaluate("document.activeElement.getAttribute('href') || ''").startswith("/-/why/")
+    # The browser tells of the end of a dialog a moment after it is hidden.
+    page.wait_for_function("() => (document.activeElement.getAttribute('href') || '').startsWith('/-/why/')")
 
 
 def test_the_picture_is_there_in_words(kari):

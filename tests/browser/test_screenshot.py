@@ -14,7 +14,7 @@ def test_screenshot_of_home_and_demo(kari, tmp_path):
     page = kari.another_page(viewport={"width": 1160, "height": 900}, device_scale_factor=1)
     for name in ("home", "demo"):
         page.goto(f"{kari.base_url}/-/{name}")
-        expect(page.locator("[data-live]").first).to_contain_text("Direkte", timeout=8000)
+        expect(page.locator("[data-live]").first).to_contain_text("Direkte", timeout=20_000)
         page.wait_for_timeout(1500)
         page.screenshot(path=folder / f"{name}.png", full_page=True)
         assert (folder / f"{name}.png").stat().st_size > 50_000

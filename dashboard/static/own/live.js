@@ -53,6 +53,7 @@
     }
     const focused = old.contains(document.activeElement) ? document.activeElement : null;
     const address = focused && (focused.getAttribute("href") || focused.getAttribute("name"));
+    const place = [...old.querySelectorAll("a, button")].indexOf(focused);
     const seen = new Set([...old.querySelectorAll("[data-event]")].map((item) => item.dataset.event));
     if (old.open) fresh.setAttribute("open", "");
     if (seen.size) {
@@ -63,9 +64,10 @@
     old.replaceWith(fresh);
     if (window.htmx) window.htmx.process(fresh);
     if (address) {
-      [...fresh.querySelectorAll("a, button")]
-        .find((element) => element.getAttribute("href") === address || element.getAttribute("name") === address)
-        ?.focus({ preventScroll: true });
+      // A link may lead to a newer event than the one in its place did: whoever stood there stands there still.
+      const links = [...fresh.querySelectorAll("a, button")];
+      const same = (element) => element.getAttribute("href") === address || element.getAttribute("name") === address;
+      (links.find(same) ?? links[place])?.focus({ preventScroll: true });
     }
     return true;
   };
