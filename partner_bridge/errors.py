@@ -70,6 +70,34 @@ class NoSuchSealedDelivery(BridgeError):
     """No sealed delivery of this consent has this sequence."""
 
 
+class KeyUnusable(BridgeError):
+    """An Idempotency-Key, or an offset, that no delivery can have."""
+
+
+class LengthRequired(BridgeError):
+    """A delivery that is to be resumed does not say how long it is."""
+
+
+class KeyReused(BridgeError):
+    """The Idempotency-Key was used for another delivery."""
+
+
+class OffsetMismatch(BridgeError):
+    """A delivery is continued elsewhere than where it was cut.
+
+    Attributes:
+        headers: Where it was.
+    """
+
+    def __init__(self, offset_bytes: int) -> None:
+        super().__init__(f"{offset_bytes} bytes of this delivery were taken: go on from there")
+        self.headers = {"Upload-Offset": str(offset_bytes)}
+
+
+class NoSuchDelivery(BridgeError):
+    """No delivery of this partner's is kept under this Idempotency-Key."""
+
+
 class ReadingInvalid(BridgeError):
     """What a partner asks to read cannot be understood."""
 
@@ -147,3 +175,8 @@ problems.declare(AnswerNotOurs, "source-answer-not-ours", "The source's answer i
 problems.declare(WebhookNotOurs, "webhook-not-ours", "The call is not shown to be the source's", 401)
 problems.declare(CallbackRefused, "callback-refused", "That address is not the source's own", 422)
 problems.declare(ConnectionGone, "source-connection-gone", "The connection to the source has ended", 409)
+problems.declare(KeyUnusable, "idempotency-key-unusable", "The Idempotency-Key or the offset cannot be used", 400)
+problems.declare(KeyReused, "idempotency-key-reused", "The Idempotency-Key was used for another delivery", 422)
+problems.declare(OffsetMismatch, "upload-offset-mismatch", "The delivery is continued elsewhere than it was cut", 409)
+problems.declare(NoSuchDelivery, "no-such-delivery", "No such delivery", 404)
+problems.declare(LengthRequired, "length-required", "The delivery does not say its length", 411)

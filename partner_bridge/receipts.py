@@ -36,8 +36,8 @@ def issue_receipt(
     items: Sequence[Item],
     answers: Sequence[ItemAnswer],
     *,
-    request: bytes,
-    response: bytes,
+    request_sha256: str,
+    response_sha256: str,
     channel: str = "activities",
 ) -> str:
     """Sign and keep the receipt of one delivery.
@@ -47,8 +47,8 @@ def issue_receipt(
         client_id: The partner who delivered.
         items: What was delivered.
         answers: What became of each.
-        request: The request's body, byte for byte.
-        response: The answer's body, byte for byte.
+        request_sha256: Of the request's body, byte for byte; hexadecimal.
+        response_sha256: Of the answer's.
         channel: The door that it came by, for the partner's console.
 
     Returns:
@@ -74,8 +74,8 @@ def issue_receipt(
         "items": len(answers),
         **{status: statuses.count(status) for status in (ACCEPTED, DUPLICATE, PENDING, REFUSED)},
         "grants": [{"grant": grant, **line} for grant, line in sorted(grants.items())],
-        "requestSha256": hashlib.sha256(request).hexdigest(),
-        "responseSha256": hashlib.sha256(response).hexdigest(),
+        "requestSha256": request_sha256,
+        "responseSha256": response_sha256,
     }
     signed = sign_jws(signing_keys.current(host), receipt, typ=RECEIPT_TYPE)
     with host.storage.write() as tx:
@@ -89,6 +89,36 @@ def issue_receipt(
             counts={status: statuses.count(status) for status in (ACCEPTED, DUPLICATE, PENDING, REFUSED)},
             problems=_problems(items, answers),
         )
+    return receipt_id
+
+
+def issue_summary(host: Host, client_id: str, items: int, parts: Sequence[Mapping[str, Any]]) -> str:
+    """Sign and keep the receipt of a delivery that was taken in several pieces.
+
+    Args:
+        host: The issuer.
+        client_id: The partner who delivered.
+        items: How many items there were in all.
+        parts: In order, of each piece: its receipt's id (empty where none of its items were taken), its bytes, and their
+            SHA-256. Whoever cuts the body into parts of those bytes checks each with its own receipt.
+
+    Returns:
+        The receipt's id.
+    """
+    receipt_id = f"r-{secrets.token_hex(16)}"
+    at = host.clock.now()
+    receipt = {
+        "iss": host.base_url,
+        "aud": client_id,
+        "jti": receipt_id,
+        "iat": int(host.clock.protocol_now().timestamp()),
+        "receivedAt": at.isoformat(),
+        "items": items,
+        "parts": list(parts),
+    }
+    signed = sign_jws(signing_keys.current(host), receipt, typ=RECEIPT_TYPE)
+    with host.storage.write() as tx:
+        _keep(tx, receipt_id, client_id, microseconds(at), signed)
     return receipt_id
 
 

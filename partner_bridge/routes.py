@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -9,19 +12,22 @@ import msgspec
 from flask import Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from partner_bridge.channels.push import BODY_LIMIT_BYTES, read_activities, read_payloads
+from partner_bridge.bulk import MOST_BYTES, PIECE_BYTES, KeptDelivery, take_in_lines
+from partner_bridge.channels.push import BODY_LIMIT_BYTES, JSON, NDJSON, read_activities, read_payloads
 from partner_bridge.channels.webhook import BODY_LIMIT_BYTES as WEBHOOK_LIMIT_BYTES
 from partner_bridge.channels.webhook import hear
 from partner_bridge.connectors import find_connector
 from partner_bridge.connectors.normalising import normalise_items
 from partner_bridge.delivery import Item, deliver
-from partner_bridge.errors import BodyTooLarge, MediaTypeUnknown
+from partner_bridge.errors import BodyTooLarge, BodyUnreadable, KeyUnusable, LengthRequired, MediaTypeUnknown
 from partner_bridge.read_answers import media_type_for, written
 from partner_bridge.reading import read_figures, read_graph
 from partner_bridge.receipts import issue_receipt, list_receipts, read_receipt
 from partner_bridge.sealed_deliveries import find_sealed_delivery, inbox_for, take_in
 from partner_bridge.sources import find_source
 from pod_server.authorization_server.tokens import verify_partner_request
+from pod_server.bodies import check_encoding
+from pod_server.http_problems import LARGE_BODIES_AT
 from pod_server.partner_limits import count_delivered
 from pod_server.signing_keys import historical_jwks
 
@@ -31,20 +37,40 @@ if TYPE_CHECKING:
     from flask import Flask
 
     from pod_server.authorization_server.tokens import AuthenticatedPartner
+    from pod_server.bodies import LimitedBody
     from pod_server.host import Host
+
+
+_OFFSET = re.compile(r"[0-9]{1,12}\Z")
 
 
 def register(app: Flask, host: Host) -> None:
     """Open the door."""
+    app.config[LARGE_BODIES_AT] = {"/bridge/activities"}
 
     @app.post("/bridge/activities")
     def post_activities() -> Response:
         partner = verify_partner_request(host, request)
+        if request.mimetype == NDJSON:
+            return _answer_lines(host, partner)
         body = _body()
         items = [
             Item(pushed.grant, pushed.content, error=pushed.error) for pushed in read_activities(body, request.mimetype)
         ]
         return _answer(host, partner, items, body, "activities")
+
+    @app.get("/bridge/deliveries/<path:key>")
+    def get_delivery(key: str) -> Response:
+        partner = verify_partner_request(host, request)
+        kept = KeptDelivery.find(host, partner.client_id, key)
+        progress = kept.progress()
+        response = Response(kept.answered().body() if request.method == "GET" else b"", content_type=JSON)
+        response.headers["Upload-Offset"] = str(progress.offset_bytes)
+        response.headers["Upload-Complete"] = "?1" if progress.complete else "?0"
+        if progress.complete:
+            _link_receipt(host, response, progress.receipt)
+        response.headers["Cache-Control"] = "no-store"
+        return response
 
     @app.post("/bridge/connectors/<name>")
     def post_payloads(name: str) -> Response:
@@ -119,13 +145,50 @@ def _answer(host: Host, partner: AuthenticatedPartner, items: Sequence[Item], bo
     count_delivered(host, partner.client_id, len(items))
     answers = deliver(host, partner, items, only_grant=partner.grant)
     content = msgspec.json.encode([answer.to_json(host.base_url) for answer in answers])
-    receipt_id = issue_receipt(host, partner.client_id, items, answers, request=body, response=content, channel=channel)
-    response = Response(content, content_type="application/json")
+    receipt_id = issue_receipt(
+        host,
+        partner.client_id,
+        items,
+        answers,
+        request_sha256=hashlib.sha256(body).hexdigest(),
+        response_sha256=hashlib.sha256(content).hexdigest(),
+        channel=channel,
+    )
+    response = Response(content, content_type=JSON)
+    _link_receipt(host, response, receipt_id)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _answer_lines(host: Host, partner: AuthenticatedPartner) -> Response:
+    """Take lines in as they come, however many."""
+    check_encoding(request.headers.get("Content-Encoding"))
+    stream: LimitedBody = request.environ["wsgi.input"]
+    if request.content_length is None and not request.environ.get("wsgi.input_terminated"):
+        raise BodyUnreadable("the delivery holds no item")
+    if (request.content_length or 0) > MOST_BYTES:
+        raise BodyTooLarge(f"a delivery holds at most {MOST_BYTES} bytes")
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and request.content_length is None:
+        # A body sent in chunks that breaks off cannot be told from one that ends.
+        raise LengthRequired("a delivery with an Idempotency-Key says its length (Content-Length)")
+    stream.allow(MOST_BYTES)
+    offset = request.headers.get("Upload-Offset", "0")
+    if not _OFFSET.match(offset):
+        raise KeyUnusable("Upload-Offset is a number of bytes")
+    is_small = request.content_length is not None and request.content_length <= PIECE_BYTES
+    with nullcontext() if is_small else stream.large(partner.client_id):
+        answered = take_in_lines(host, partner, stream, key=key, offset=int(offset))
+    response = Response(answered.body(), content_type=JSON)
+    _link_receipt(host, response, answered.receipt)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _link_receipt(host: Host, response: Response, receipt_id: str) -> None:
     response.headers["Link"] = (
         f'<{host.base_url}/bridge/receipts/{receipt_id}>; rel="{host.base_url}/vocab/bridge#receipt"'
     )
-    response.headers["Cache-Control"] = "no-store"
-    return response
 
 
 def _body(limit: int = BODY_LIMIT_BYTES) -> bytes:

@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING
 from pod_server import desk, problems, slow_callers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Hashable, Iterator
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
 """The largest body that any door reads whole; only documents that are not RDF may be larger (binaries.py)."""
@@ -121,12 +121,12 @@ class Transfers:
     def __init__(self, most: int, most_a_pod: int = TRANSFERS_A_POD) -> None:
         self._most = most
         self._most_a_pod = most_a_pod
-        self._of_pods: Counter[int] = Counter()
+        self._of_pods: Counter[Hashable] = Counter()
         self._guard = threading.Lock()
 
     @contextmanager
-    def one(self, pod_id: int) -> Iterator[None]:
-        """The time of one transfer.
+    def one(self, pod_id: Hashable) -> Iterator[None]:
+        """The time of one transfer, of a pod's or of a partner's.
 
         Raises:
             TooManyTransfers: there are as many as may be, in all or of this pod.
@@ -177,7 +177,7 @@ class LimitedBody:
         self._has_place = False
 
     @contextmanager
-    def large(self, pod_id: int) -> Iterator[None]:
+    def large(self, pod_id: Hashable) -> Iterator[None]:
         """The time in which a large body is read: it keeps its place, so that nobody takes it between two pieces.
 
         Raises:

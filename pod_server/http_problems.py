@@ -18,10 +18,9 @@ from werkzeug.routing import RequestRedirect
 from werkzeug.wrappers import Response
 
 from pod_server import problems
-from pod_server.bodies import MAX_BODY_BYTES, TOO_LARGE, BodyEncoded, BodyTooLarge, LimitedBody, RequestRefused
+from pod_server.bodies import MAX_BODY_BYTES, TOO_LARGE, BodyTooLarge, LimitedBody, RequestRefused
 from pod_server.errors import PodMoved
-from pod_server.resources.byte_ranges import RangeNotSatisfiable
-from pod_server.resources.errors import MethodNotSupported, ResourceNotFound
+from pod_server.resources.errors import MethodNotSupported
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -66,6 +65,9 @@ _PREFLIGHT_SECONDS = "7200"
 _REQUEST_ID = "tvilling.request_id"
 """Where a request's environment holds the id by which the log and the problems name it."""
 
+LARGE_BODIES_AT = "LARGE_BODIES_AT"
+"""The setting of an application that names the paths whose doors read bodies piece by piece."""
+
 
 def register(app: Flask, host: Host) -> None:
     """Put the boundary around an application."""
@@ -76,7 +78,7 @@ def register(app: Flask, host: Host) -> None:
 
     @app.before_request
     def receive() -> None:
-        begin(flask_request)
+        begin(flask_request, takes_large_bodies=flask_request.path in app.config.get(LARGE_BODIES_AT, ()))
 
     @app.errorhandler(Exception)
     def answer_with_problem(error: Exception) -> Response:
@@ -140,8 +142,9 @@ def problem_response(app: Flask, host: Host, request: Request, error: Exception)
         response.headers["Allow"] = ", ".join(allowed)
     if (accepted := getattr(error, "accepted", None)) and request.method in {"PUT", "POST", "PATCH"}:
         response.headers[f"Accept-{request.method.capitalize()}"] = ", ".join(accepted)
-    if isinstance(error, ResourceNotFound | RangeNotSatisfiable | BodyEncoded):
-        response.headers.update(error.headers)
+    headers = getattr(error, "headers", None)
+    if isinstance(headers, dict) and problems.problem_type_of(error) is not None:
+        response.headers.update(headers)
     if isinstance(error, PodMoved):
         # The same path below the new root: the pod's own addresses are relative to it (RFC 9110, section 15.4.9).
         path = _raw_path(request).partition("/")[2]

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pod_server.storage.ports import Transaction
 
 KEPT_FOR = timedelta(days=30)
+NAMED_ARE_KEPT_FOR = timedelta(days=7)
+"""What a partner named by an Idempotency-Key (partner_bridge/bulk.py)."""
 MOST_PROBLEMS = 200
 """Refused items that are listed one by one; the counts are always whole."""
 
@@ -114,10 +116,12 @@ def _listed(each: ItemProblem) -> list[Any]:
 
 
 def forget_old(host: Host) -> None:
-    """Let go of every note older than thirty days, whoever's; part of the host's upkeep."""
-    before = microseconds(host.clock.protocol_now() - KEPT_FOR)
+    """Let go of every note older than thirty days, whoever's, and of named deliveries after a week; part of the upkeep."""
+    now = host.clock.protocol_now()
     with host.storage.write() as tx:
-        tx.execute("DELETE FROM partner_delivery WHERE at < ?", (before,))
+        tx.execute("DELETE FROM partner_delivery WHERE at < ?", (microseconds(now - KEPT_FOR),))
+        for table in ("bulk_piece", "bulk_delivery"):
+            tx.execute(f"DELETE FROM {table} WHERE at < ?", (microseconds(now - NAMED_ARE_KEPT_FOR),))
 
 
 def latest(host: Host, client_id: str, *, limit: int = 50) -> list[DeliveryNote]:

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 
 import msgspec
 
+from partner_bridge.delivery import Item
 from partner_bridge.errors import BodyTooLarge, BodyUnreadable, BrokenItem, MediaTypeUnknown
 
 BODY_LIMIT_BYTES = 10 * 1024 * 1024
+LONGEST_LINE_BYTES = 64 * 1024
+"""Of a line of activities; a record holds 8 KiB at most."""
 ITEM_LIMIT = 10_000
 NDJSON = "application/x-ndjson"
 JSON = "application/json"
@@ -53,7 +56,7 @@ _ARRAY_DECODER = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def read_activities(body: bytes, media_type: str) -> list[PushedItem]:
-    """The items of a `POST /bridge/activities`.
+    """The items of a `POST /bridge/activities` that is an array; lines are read as they come (bulk.py).
 
     Raises:
         BodyUnreadable: empty, or no JSON array where one was announced.
@@ -61,6 +64,14 @@ def read_activities(body: bytes, media_type: str) -> list[PushedItem]:
         MediaTypeUnknown: neither NDJSON nor JSON.
     """
     return [_activity_item(line) for line in _split(body, media_type)]
+
+
+def item_of_line(line: bytes | None) -> Item:
+    """One line of a delivery on its way in; None stands for a line that is too long for any item."""
+    if line is None:
+        return Item("", error=BrokenItem(f"a line holds one item, of at most {LONGEST_LINE_BYTES} bytes"))
+    pushed = _activity_item(line)
+    return Item(pushed.grant, pushed.content, error=pushed.error)
 
 
 def read_payloads(body: bytes, media_type: str) -> list[PushedItem]:

@@ -28,3 +28,25 @@ CREATE TABLE IF NOT EXISTS delivery_receipt (
   receipt TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS delivery_receipt_of_client ON delivery_receipt (client_id, created);
+
+-- Deliveries that a partner named by an Idempotency-Key, so that one that was cut goes on where it was (bulk.py). What was
+-- answered is sealed for this host; both tables name partners, never citizens, and are emptied after a week.
+CREATE TABLE IF NOT EXISTS bulk_delivery (
+  client_id TEXT NOT NULL,
+  delivery_key TEXT NOT NULL,
+  at BIGINT NOT NULL,                  -- microseconds since the epoch, real time
+  receipt TEXT NOT NULL,               -- empty until it is complete
+  PRIMARY KEY (client_id, delivery_key)
+);
+CREATE TABLE IF NOT EXISTS bulk_piece (
+  client_id TEXT NOT NULL,
+  delivery_key TEXT NOT NULL,
+  number BIGINT NOT NULL,
+  at BIGINT NOT NULL,
+  size_bytes BIGINT NOT NULL,
+  sha256 BLOB NOT NULL,
+  items BIGINT NOT NULL,
+  answers TEXT NOT NULL,
+  receipt TEXT NOT NULL,
+  PRIMARY KEY (client_id, delivery_key, number)
+);
