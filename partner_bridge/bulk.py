@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from partner_bridge.channels.push import LONGEST_LINE_BYTES, item_of_line
+from partner_bridge.channels.push import BODY_LIMIT_BYTES, LONGEST_LINE_BYTES, item_of_line
 from partner_bridge.delivery import REFUSED, ItemAnswer, deliver
 from partner_bridge.errors import BodyTooLarge, BodyUnreadable, KeyReused, KeyUnusable, NoSuchDelivery, OffsetMismatch
 from partner_bridge.receipts import issue_receipt, issue_summary
@@ -156,7 +156,11 @@ class PieceReader:
         return self._piece(bytes(self._take(end))) if end else self._overlong()
 
     def _overlong(self) -> Piece:
-        """A line that is longer than a piece: read to its end, and forgotten."""
+        """A line that is longer than a piece: read to its end, and forgotten.
+
+        Raises:
+            BodyTooLarge: it has no end; what came before it stands.
+        """
         size, digest = 0, hashlib.sha256()
         while True:
             end = self._buffer.find(b"\n") + 1
@@ -165,6 +169,8 @@ class PieceReader:
             digest.update(part)
             if end or self._ended:
                 return Piece(size, digest.digest(), [None])
+            if size > BODY_LIMIT_BYTES:
+                raise BodyTooLarge(f"a line of the delivery is longer than {BODY_LIMIT_BYTES} bytes: is it NDJSON?")
             self._fill(_READ_BYTES)
 
     def _fill(self, size: int) -> None:

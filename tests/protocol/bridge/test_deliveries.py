@@ -71,7 +71,7 @@ def test_a_broken_line_is_that_items_problem(door, street, reading, line):
         ((b"[{]", "application/json"), 400, "body-unreadable"),
         ((b"x", "text/plain"), 415, "media-type-unknown"),
         ((b"x", "application/x-www-form-urlencoded"), 415, "media-type-unknown"),
-        ((b"1\n" * 10_001, "application/x-ndjson"), 413, "delivery-too-large"),
+        ((b"[" + b"1," * 10_000 + b"1]", "application/json"), 413, "delivery-too-large"),
     ],
 )
 def test_a_body_that_is_no_delivery_is_refused_as_a_whole(door, street, sent, status, slug):
