@@ -6,15 +6,15 @@ from alembic import op
 
 from pod_server.storage.schema_version import schema_statements
 
-revision = "0024"
-down_revision = "0023"
+revision = "0025"
+down_revision = "0024"
 branch_labels = None
 depends_on = None
 
 
 def upgrade() -> None:
-    """Add the tables where they are missing, and say that this is version 24."""
+    """Add the tables where they are missing, and say that this is version 25."""
     for _file, statement in schema_statements():
         if "CREATE TABLE IF NOT EXISTS bulk_" in statement:
             op.get_bind().exec_driver_sql(statement)
-    op.execute("UPDATE schema_version SET version = 24")
+    op.execute("UPDATE schema_version SET version = 25")
