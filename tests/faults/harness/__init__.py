@@ -1,9 +1,12 @@
-"""Faults of disks and processes, and what must hold after them.
+"""Faults of disks and processes, and what must hold after them (docs/adr/0061).
 
-recorder.c   writes down, in order, every change of a file or folder and every sync; strikes at a chosen one
-recording.py compiles it, and runs a program under it
-disk.py      what a power cut or a kill at any place of that order leaves on the disk
-workload.py  a seeded citizen's life: every kind of write the house has, each noted once it was acknowledged
-decoder.py   docs/vault-format.md carried out with `cryptography` alone
-checker.py   what was noted is there, nothing twice, logs verify, sums are right, nothing is plain
+recorder.c    writes down, in order, every change of a file or folder and every sync; strikes at a chosen one
+recorder.py   the same, as the program below it sees it
+recording.py  compiles it, and runs a program under it
+workload.py   a seeded citizen's life: every kind of write the house has, each noted once it was acknowledged
+places.py     the folders of that life
+disk.py       what a power cut or a kill at any place of the record leaves on the disk
+promises.py   what had been promised at that place
+decoder.py    docs/vault-format.md carried out with block ciphers and hashes alone
+checker.py    what was promised is there, nothing twice, logs verify, sums are right, nothing is plain
 """

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 from deliveries import deliver, permit_again, reading
 from faults.harness.decoder import HostKeys, Keyring, PodContents, Scope, read_database, root_of
+from faults.harness.places import Partner, arrive, put_back
 from faults.harness.promises import Promises
-from faults.harness.workload import MARKER, WORDS, Partner, arrive, put_back
+from faults.harness.workload import MARKER, SAID, WORDS
 from hosts import NOON, make_host
 
 from dashboard.unlocking import do_what_waits
@@ -131,7 +132,7 @@ def _look_inside(folder: Path, rows: sqlite3.Connection, keys: HostKeys, promise
 def _ways_in(ring: Keyring, promises: Promises, found: Findings) -> None:
     if promises.has_passphrase:
         found.expect(
-            ring.opens_with_passphrase(WORDS.text if hasattr(WORDS, "text") else f"{MARKER} heter Pippi"),
+            ring.opens_with_passphrase(SAID),
             "the passphrase does not open the pod",
         )
     for code in promises.codes:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
 import hashlib
 import json
 import random
@@ -22,6 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deliveries import CITIZEN, deliver, granted, permit_again, reading
+from faults.harness.places import Partner, arrive, put_back, settings_of
+from faults.harness.recorder import FAULTS, Recorder
 from flask import Flask
 from hosts import NOON, make_host
 from solid_door import TestAgent
@@ -36,19 +37,15 @@ from pod_server.authorization_server.tokens import AuthenticatedPartner
 from pod_server.clock import SetClock
 from pod_server.log import ledger
 from pod_server.opening import custodian_vault, open_pod
-from pod_server.outbound import Response
 from pod_server.partners import add_partner as register_partner
 from pod_server.storage.errors import StorageError, StorageFull
 from pod_server.storage.sqlite import translate
-from pod_server.transfer.arrival import move_in
 from pod_server.transfer.move import move_out
 from pod_server.vault import host_key_rotation
 from pod_server.vault.errors import VaultError
 from pod_server.vault.key_derivation import Argon2Cost, Passphrase
 from tvilling.backup import take_backup
-from tvilling.data_folder import make_folders_of, migrate_data_folder
-from tvilling.restore import restore
-from tvilling.settings import Listen, Settings
+from tvilling.data_folder import migrate_data_folder
 from twin_agent.worker import run_until_idle
 
 if TYPE_CHECKING:
@@ -59,37 +56,12 @@ if TYPE_CHECKING:
 MARKER = "kanarifugl"
 """Whatever the citizen and partners bring in says this; no file may."""
 
-WORDS, CHEAP = Passphrase(f"{MARKER} heter Pippi"), Argon2Cost(64, 1, 1)
-FAULTS = {"kill": 1, "tear": 2, "full": 3, "sync": 4}
+SAID = f"{MARKER} heter Pippi"
+WORDS, CHEAP = Passphrase(SAID), Argon2Cost(64, 1, 1)
 LARGE = 300_000
 REFUSED = (StorageError, VaultError, OSError)
 """What a failing disk may look like to who asked: named errors of the house, and of the system where a command writes
 to a folder that the operator named."""
-
-
-class Recorder:
-    """The library that was loaded before everything else."""
-
-    def __init__(self) -> None:
-        library = ctypes.CDLL(None)
-        self._note = library.faults_note
-        self._note.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
-        self.arm = library.faults_arm
-        self.arm.argtypes = [ctypes.c_int, ctypes.c_long]
-        self.leave_out = library.faults_leave_out
-        self.struck = library.faults_struck
-
-    def note(self, **members: Any) -> None:
-        """Put a note into the trace."""
-        text = json.dumps(members).encode()
-        self._note(text, len(text))
-
-
-class Partner:
-    """Where messages to partners go: always there, remembers nothing."""
-
-    def post(self, url: str, _body: bytes, _headers: Any) -> Response:
-        return Response(202, {}, b"", url)
 
 
 class Life:
@@ -493,35 +465,6 @@ class Life:
             for small in self.draw.sample((self.deliver, self.put, self.add_to_graph, self.deliver), 2):
                 small()
             other()
-
-
-def settings_of(folder: Path) -> Settings:
-    """The settings of a host in a data folder."""
-    return Settings(
-        data_folder=str(folder),
-        base_url="http://localhost:8080",
-        live_url="http://localhost:8081",
-        listen=Listen("127.0.0.1", 8080),
-        live_listen=Listen("127.0.0.1", 8081),
-    )
-
-
-def put_back(folder: Path) -> None:
-    """Restore the backup into a folder of its own, whatever lies there."""
-    settings = settings_of(folder / "restored")
-    make_folders_of(settings)
-    restore(settings, folder / "backup", keys=None, host_key_file=None, epoch_keys=None, force=True)
-
-
-def arrive(folder: Path, file: Path, code: str, clock: SetClock) -> None:
-    """Bring a pod that moves to another host, which is made if it is not there."""
-    migrate_data_folder(settings_of(folder / "there"))
-    there = make_host(folder / "there", clock, base_url="http://there.example")
-    try:
-        move_in(there, file, recovery_code=code, actor=CITIZEN)
-    finally:
-        there.storage.close()
-        there.key_store.close()
 
 
 def _owner(vault: Any) -> Any:
