@@ -221,3 +221,35 @@ def test_a_file_of_nothing_but_zeros_stops_the_start_by_name(filled, tmp_path, f
     assert failed
     assert "untrue" not in failed.values()
     assert wrong(filled, folder)
+
+
+@pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + max(3, RUNS // 50)))
+def test_a_flipped_bit_in_the_write_ahead_log_is_a_rollback_that_whoever_kept_the_logs_head_sees(tmp_path, clock, seed):
+    """SQLite takes its log to end before the bit. What is left is a state that was, whole, and its log is shorter."""
+    host = make_host(tmp_path / "data", clock)
+    pod = City(host, clock).citizen("kari")
+    partner = granted(host, pod.pod_id)
+    heads = []
+    for hour in range(12):
+        deliver(host, partner.permit, [reading(hour)])
+        with host.storage.read() as tx:
+            heads.append(ledger.load_tree(tx, pod.pod_id).frontier)
+    after = tmp_path / "after"
+    shutil.copytree(tmp_path / "data", after)
+    host.storage.close()
+    host.key_store.close()
+    wal = after / "tvilling.sqlite-wal"
+    content, draw = bytearray(wal.read_bytes()), random.Random(seed)
+    content[draw.randrange(len(content) // 2, len(content))] ^= 1 << draw.randrange(8)
+    wal.write_bytes(content)
+    left = make_host(after, clock)
+    parts = parts_of(left, pod.pod_id)
+    found, log = parts["activities"](), parts["log"]()
+    assert found == sorted(reading(hour).raw for hour in range(len(found))), "a state that was"
+    with left.storage.read() as tx:
+        tree = ledger.load_tree(tx, pod.pod_id).frontier
+    assert tree in heads
+    assert len(log) == tree.size
+    assert (tree == heads[-1]) == (len(found) == 12), "a shorter log tells that something is gone"
+    left.storage.close()
+    left.key_store.close()
