@@ -96,6 +96,11 @@ def test_a_process_that_dies_in_the_middle_of_a_call_leaves_every_promise(record
     draw = random.Random(seed)
     life = Recorded(recorder, tmp_path, seed, "--fault", draw.choice(("tear", "kill")), "--after", draw.randrange(3000))
     assert life.ended.returncode == -9, life.ended.stderr
+    for again in range(1 if RUNS < 20 else 3):
+        # And it dies once more while it mends what the first death left.
+        mending = [str(life.folder), str(life.trace), "kill", str(draw.randrange(250))]
+        ended = run_recorded(recorder, life.folder, tmp_path / f"trace-{again}", mending, module="recovery")
+        assert ended.returncode in {0, -9}, ended.stderr
     assert check(life.folder, life.promises(), at=draw.choice(AFTERWARDS)) == [], f"seed {seed}"
 
 

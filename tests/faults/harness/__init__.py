@@ -8,5 +8,6 @@ places.py     the folders of that life
 disk.py       what a power cut or a kill at any place of the record leaves on the disk
 promises.py   what had been promised at that place
 decoder.py    docs/vault-format.md carried out with block ciphers and hashes alone
+recovery.py   the house started again, which may die once more
 checker.py    what was promised is there, nothing twice, logs verify, sums are right, nothing is plain
 """

@@ -63,7 +63,7 @@ def check(folder: Path, promises: Promises, *, at: datetime = NOON + timedelta(d
             # Nobody was told of a pod: the house starts, and that is all.
             pods.create_pod(host, "somebody-else")
             return found.wrong
-        _finish(host, promises)
+        finish(host, promises)
         _figures_are_right(host, promises, found)
     finally:
         host.storage.close()
@@ -89,7 +89,7 @@ def _nothing_is_plain(folder: Path, found: Findings) -> None:
             found.expect(MARKER.encode() not in path.read_bytes(), f"{path.name} holds something plain")
 
 
-def _finish(host: Host, promises: Promises) -> None:
+def finish(host: Host, promises: Promises) -> None:
     """What the agent's process does when it starts, and what the citizen's next sign-in does."""
     _start_up(host)
     upkeep.tend(host)

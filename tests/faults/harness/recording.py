@@ -39,9 +39,9 @@ def compile_recorder(folder: Path) -> Path:
 
 
 def run_recorded(
-    library: Path, root: Path, trace: Path, arguments: Sequence[str], *, timeout_seconds: float = 500.0
+    library: Path, root: Path, trace: Path, arguments: Sequence[str], *, module: str = "workload"
 ) -> subprocess.CompletedProcess[str]:
-    """Run `python -m faults.harness.workload …` below the recorder; whoever calls looks at how it ended."""
+    """Run `python -m faults.harness.MODULE …` below the recorder; whoever calls looks at how it ended."""
     environment = {
         **os.environ,
         "LD_PRELOAD": str(library),
@@ -51,11 +51,11 @@ def run_recorded(
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     return subprocess.run(
-        [sys.executable, "-m", "faults.harness.workload", *arguments],
+        [sys.executable, "-m", f"faults.harness.{module}", *arguments],
         env=environment,
         capture_output=True,
         text=True,
-        timeout=timeout_seconds,
+        timeout=500,
         check=False,
     )
 
