@@ -159,8 +159,26 @@ class SegmentBody(msgspec.Struct, frozen=True, array_like=True):
     raws: list[bytes]
 
 
+class Part(NamedTuple):
+    """One delivery within a pack: what its row said of it, and how many of the pack's records are its own."""
+
+    ordinal: int
+    seq: int
+    received: int
+    records: int
+
+
+class PackBody(msgspec.Struct, frozen=True, array_like=True):
+    """What is sealed as a pack: several deliveries of one grant (compaction.py). Without parts it is one delivery."""
+
+    kinds: list[str]
+    kind_of: list[int]
+    raws: list[bytes]
+    parts: list[Part] = []
+
+
 _encode_body = msgspec.msgpack.Encoder().encode
-_decode_body = msgspec.msgpack.Decoder(SegmentBody).decode
+_decode_body = msgspec.msgpack.Decoder(PackBody).decode
 
 
 class RecordIdentity(msgspec.Struct, frozen=True, gc=False):
@@ -435,14 +453,18 @@ def _seal(piece: _Piece) -> None:
         piece.sealed = inboxes.seal_for(piece.inbox, piece.ordinal, body)
 
 
-def seal_segment(vault: Vault, scope: Scope, ordinal: int, body: bytes, *, records: int) -> bytes:
+def seal_segment(
+    vault: Vault, scope: Scope, ordinal: int, body: bytes, *, records: int, first_ordinal: int = 0
+) -> bytes:
     """A segment's encoded body in the envelope of its place."""
     dictionary = ACTIVITIES if records <= _SMALL_SEGMENT else ""
-    return vault.seal(scope, segment_place(ordinal), body, compress=True, dictionary=dictionary)
+    return vault.seal(scope, segment_place(ordinal, first_ordinal), body, compress=True, dictionary=dictionary)
 
 
-def segment_place(ordinal: int) -> Place:
-    """Where a segment lies within its grant."""
+def segment_place(ordinal: int, first_ordinal: int = 0) -> Place:
+    """Where a segment lies within its grant; a pack is named by the first of its deliveries too."""
+    if first_ordinal:
+        return Place("segment-pack", first_ordinal.to_bytes(8, "big"), ordinal)
     return Place("segment", b"", ordinal)
 
 
@@ -645,13 +667,15 @@ class SegmentRow(NamedTuple):
     log_index: int
     marks: bytes
     sealed: bytes
+    first_ordinal: int = 0
 
 
 def insert_segment(tx: Transaction, row: SegmentRow, *, seq: int) -> None:
     """Write a segment at a place in the feed."""
     tx.send(
         "INSERT INTO segment (pod_id, seq, grant_id, epoch, ordinal, received, received_day, first_day, last_day, "
-        "records, corrections, log_index, marks, sealed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "records, corrections, log_index, marks, sealed, first_ordinal) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (row.pod_id, seq, *row[1:5], row.received // _DAY_MICROSECONDS, *row[5:]),
     )
 
@@ -744,8 +768,9 @@ def read_segments(
     Args:
         host: The host.
         open_pod: Open under the owner's Permit, the twin's mandate, or a grant's (which then sees its own alone).
-        after_seq: The feed's number after which to begin.
-        limit: At most so many segments.
+        after_seq: The feed's number after which to begin. A pack comes whole, where its last delivery is: what the
+            agent has not taken in is in none, and whoever reads from the beginning finds each grant's in order.
+        limit: At most so many rows.
         grant: Only this grant's.
 
     Raises:
@@ -766,7 +791,7 @@ def segments_after(
         f"SELECT {_SEGMENT_COLUMNS} FROM segment WHERE pod_id = ? AND seq > ?{condition} ORDER BY seq LIMIT ?",
         (open_pod.pod_id, after_seq, *parameters, limit),
     )
-    return [segment for row in rows if (segment := _open_segment(open_pod, row)) is not None]
+    return [segment for row in rows for segment in _open_segment(open_pod, row)]
 
 
 def read_activities(
@@ -821,10 +846,8 @@ def read_activities(
             if not rows:
                 break
             after_seq = rows[-1][0]
-            for row in rows:
-                segment = _open_segment(open_pod, row)
-                for record in () if segment is None else segment.records:
-                    assert segment is not None
+            for segment in (each for row in rows for each in _open_segment(open_pod, row)):
+                for record in segment.records:
                     activity = StoredActivity(segment.seq, segment.grant, record.kind, record.raw, record.start)
                     latest[segment.grant, record.id] = activity
     wanted = [
@@ -848,12 +871,12 @@ def previous_version(
     """
     grant_seen = _readable_grant(open_pod, grant)
     rows = tx.all(
-        f"SELECT {_SEGMENT_COLUMNS} FROM segment WHERE pod_id = ? AND grant_id = ? AND seq < ? ORDER BY seq DESC",
+        f"SELECT {_SEGMENT_COLUMNS} FROM segment WHERE pod_id = ? AND grant_id = ? AND (seq < ? OR first_ordinal > 0) "
+        "ORDER BY seq DESC",
         (open_pod.pod_id, grant_seen, before_seq),
     )
-    for row in rows:
-        segment = _open_segment(open_pod, row)
-        for record in reversed(() if segment is None else segment.records):
+    for segment in (each for row in rows for each in reversed(_open_segment(open_pod, row)) if each.seq < before_seq):
+        for record in reversed(segment.records):
             if record.id == record_id:
                 return record
     return None
@@ -872,7 +895,7 @@ def erase_segments(tx: Transaction, pod_id: PodId, grant: GrantId) -> int:
     return 0 if row is None else int(row[0])
 
 
-_SEGMENT_COLUMNS = "seq, grant_id, epoch, ordinal, received, sealed"
+_SEGMENT_COLUMNS = "seq, grant_id, epoch, ordinal, first_ordinal, received, sealed"
 
 
 def list_months(host: Host, open_pod: OpenPod, *, grant: GrantId | None = None) -> dict[GrantId, set[str]]:
@@ -907,11 +930,10 @@ def list_months(host: Host, open_pod: OpenPod, *, grant: GrantId | None = None) 
                     "AND last_day = ?",
                     (open_pod.pod_id, of, first, last),
                 )
-                opened = (_open_segment(open_pod, row) for row in rows)
                 months[of].update(
                     record.start.astimezone(UTC).strftime("%Y-%m")
-                    for segment in opened
-                    if segment is not None
+                    for row in rows
+                    for segment in _open_segment(open_pod, row)
                     for record in segment.records
                 )
     return months
@@ -941,15 +963,21 @@ def _check_shared(open_pod: OpenPod, kind: str | None) -> None:
         raise PermitExceeded
 
 
-def _open_segment(open_pod: OpenPod, row: tuple[int, GrantId, int, int, int, bytes]) -> Segment | None:
-    seq, grant, epoch, ordinal, received, sealed = row
+def _open_segment(open_pod: OpenPod, row: tuple[int, GrantId, int, int, int, int, bytes]) -> list[Segment]:
+    """The deliveries that a row holds, in order: one, those of a pack, or none where the grant's key is destroyed."""
+    seq, grant, epoch, ordinal, first_ordinal, received, sealed = row
     try:
-        opened = open_pod.vault.open(Scope("grant", grant, epoch), segment_place(ordinal), sealed)
+        opened = open_pod.vault.open(Scope("grant", grant, epoch), segment_place(ordinal, first_ordinal), sealed)
     except KeyErased:
-        return None
+        return []
     body = _decode_body(opened)
-    records = tuple(StoredRecord(body.kinds[kind], raw) for kind, raw in zip(body.kind_of, body.raws, strict=True))
-    return Segment(seq, grant, epoch, moment(received), records)
+    records = [StoredRecord(body.kinds[kind], raw) for kind, raw in zip(body.kind_of, body.raws, strict=True)]
+    segments, done = [], 0
+    for part in body.parts or [Part(ordinal, seq, received, len(records))]:
+        own = tuple(records[done : done + part.records])
+        segments.append(Segment(part.seq, grant, epoch, moment(part.received), own))
+        done += part.records
+    return segments
 
 
 def _day(at: datetime) -> int:

@@ -104,10 +104,11 @@ def examine(host: Host, vault: Vault, pod_id: PodId) -> Examined:
 def _sealed_values(tx: Transaction, pod_id: PodId) -> Iterator[tuple[What, str, Scope, Place, bytes]]:
     """Every sealed value that is known by its row alone, with its place."""
     mine = (pod_id,)
-    for grant, ordinal, epoch, sealed in tx.all(
-        "SELECT grant_id, ordinal, epoch, sealed FROM segment WHERE pod_id = ?", mine
+    for grant, ordinal, first, epoch, sealed in tx.all(
+        "SELECT grant_id, ordinal, first_ordinal, epoch, sealed FROM segment WHERE pod_id = ?", mine
     ):
-        yield "delivery", f"{grant} {ordinal}", Scope("grant", grant, epoch), segment_place(ordinal), bytes(sealed)
+        where = f"{grant} {first}-{ordinal}" if first else f"{grant} {ordinal}"
+        yield "delivery", where, Scope("grant", grant, epoch), segment_place(ordinal, first), bytes(sealed)
     for grant, month, version, epoch, sealed in tx.all(
         "SELECT grant_id, month, version, epoch, sealed FROM partial WHERE pod_id = ?", mine
     ):

@@ -349,18 +349,18 @@ def _pulls(vault: Vault, tx: Transaction, pod_id: PodId, rows: Sequence[Row]) ->
 
 def _segments(vault: Vault, tx: Transaction, pod_id: PodId, rows: Sequence[Row]) -> list[_Replacement]:
     made = []
-    for grant, ordinal, epoch, records, sealed in rows:
+    for grant, ordinal, first_ordinal, epoch, records, sealed in rows:
         scope = key_epochs.grant_scope(tx, pod_id, GrantId(grant))
         try:
-            body = vault.open(Scope("grant", grant, epoch), segment_place(ordinal), sealed)
-            again = seal_segment(vault, scope, ordinal, body, records=records)
+            body = vault.open(Scope("grant", grant, epoch), segment_place(ordinal, first_ordinal), sealed)
+            again = seal_segment(vault, scope, ordinal, body, records=records, first_ordinal=first_ordinal)
         except KeyErased:
             continue
         made.append(
             _Replacement(
                 "UPDATE segment SET epoch = ?, log_index = ?, sealed = ? "
-                "WHERE pod_id = ? AND grant_id = ? AND ordinal = ? AND epoch = ?",
-                (scope.epoch, again, pod_id, grant, ordinal, epoch),
+                "WHERE pod_id = ? AND grant_id = ? AND first_ordinal = ? AND ordinal = ? AND epoch = ?",
+                (scope.epoch, again, pod_id, grant, first_ordinal, ordinal, epoch),
                 (grant, ordinal, again),
             )
         )
@@ -411,7 +411,13 @@ _KINDS = (
         _events,
     ),
     _Kind("pull", "grant_id, version, epoch, sealed", _OLD_OF_GRANT, "grant_id", _pulls),
-    _Kind("segment", "grant_id, ordinal, epoch, records, sealed", _OLD_OF_GRANT, "grant_id, ordinal", _segments),
+    _Kind(
+        "segment",
+        "grant_id, ordinal, first_ordinal, epoch, records, sealed",
+        _OLD_OF_GRANT,
+        "grant_id, ordinal",
+        _segments,
+    ),
     _Kind(
         "log_leaf",
         ledger.LEAF_COLUMNS,
@@ -530,10 +536,10 @@ def _replace(host: Host, tx: Transaction, pod_id: PodId, replacements: Sequence[
 
 
 def _all_there(tx: Transaction, pod_id: PodId, grant: str, members: Sequence[_Replacement]) -> bool:
-    expected = {(each.parameters[-2], each.parameters[-1]) for each in members}
-    ordinals = [ordinal for ordinal, _ in expected]
+    expected = {each.parameters[-3:] for each in members}
+    ordinals = [ordinal for _, ordinal, _ in expected]
     rows = tx.all(
-        "SELECT ordinal, epoch FROM segment WHERE pod_id = ? AND grant_id = ? AND ordinal BETWEEN ? AND ?",
+        "SELECT first_ordinal, ordinal, epoch FROM segment WHERE pod_id = ? AND grant_id = ? AND ordinal BETWEEN ? AND ?",
         (pod_id, grant, min(ordinals), max(ordinals)),
     )
     return set(rows) == expected

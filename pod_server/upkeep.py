@@ -1,4 +1,4 @@
-"""What a host does by itself, now and then, in the agent's process: it tends its keys and has its logs witnessed."""
+"""What a host does by itself, now and then, in the agent's process: it tends its keys, has its logs witnessed and packs small deliveries."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import structlog
 
 from pod_server import grants, partner_deliveries, resealing
 from pod_server.authorization_server.software_statements import suspend_lapsed
+from pod_server.compaction import compact
 from pod_server.storage.errors import StorageError
 from pod_server.transfer import arrival
 from pod_server.vault import host_key_rotation
@@ -68,4 +69,10 @@ def run_upkeep(host: Host, stop: threading.Event) -> None:
             witness(host)
         except StorageError as error:
             _log.warning("logs.not_witnessed", problem=type(error).__name__)
+        try:
+            compacted = compact(host, stop=stop.is_set, rest=stop.wait)
+            if compacted.packs:
+                _log.info("deliveries.packed", rows=compacted.rows, packs=compacted.packs)
+        except StorageError as error:
+            _log.warning("deliveries.not_packed", problem=type(error).__name__)
         stop.wait(TENDED_EVERY_SECONDS)

@@ -40,6 +40,7 @@ ON_BOTH_ENGINES = (
     "unit/pods",
     "unit/grants",
     "unit/activities",
+    "faults/test_packing.py",
     "unit/log/test_ledger.py",
     "unit/authorization/test_enforcement.py",
     "unit/authentication",

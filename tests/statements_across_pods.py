@@ -30,6 +30,7 @@ ALLOWED = {
     r"FROM consent WHERE (erasure_pending = 1|state )": "the agent looks for consents that end or were not erased to the end",
     r"FROM consent\b.*client_id = \?": "a partner's consents: the operator's notice of a breach, the partner's own page",
     r"^SELECT pod_id, grant_id, state_version FROM consent$": "a restore compares consents with those it replaces",
+    r"^SELECT pod_id, grant_id, ordinal FROM segment WHERE first_ordinal": "upkeep looks for small deliveries to pack",
     r"FROM consent_receipt WHERE filed = 0": "receipts that wait for their pod to be opened",
     r"FROM representation WHERE (representative_pod = \?|state )": "from a representative to those represented; the agent looks for birthdays",
     r"consent_reminder\b": "the agent looks for consents whose end is near",

@@ -144,12 +144,13 @@ def verify_segments(tx: Transaction, vault: Vault, pod_id: PodId) -> int:
         LogBroken: one does not; the message names the log's entry.
         PodLocked: the vault is not open.
     """
-    stored = {
-        (grant, ordinal): (index, hashlib.sha256(bytes(sealed)).digest())
-        for index, grant, ordinal, sealed in tx.all(
-            "SELECT log_index, grant_id, ordinal, sealed FROM segment WHERE pod_id = ?", (pod_id,)
-        )
-    }
+    stored, packs = {}, {}
+    for index, grant, first_ordinal, ordinal, sealed in tx.all(
+        "SELECT log_index, grant_id, first_ordinal, ordinal, sealed FROM segment WHERE pod_id = ?", (pod_id,)
+    ):
+        stored[grant, ordinal] = index, hashlib.sha256(bytes(sealed)).digest()
+        if first_ordinal:
+            packs[grant, ordinal] = first_ordinal
     waiting = {
         (grant, ordinal): hashlib.sha256(bytes(sealed)).hexdigest()
         for grant, ordinal, sealed in tx.all(
@@ -172,7 +173,15 @@ def verify_segments(tx: Transaction, vault: Vault, pod_id: PodId) -> int:
                 continue  # a later entry tells of the whole block
             if ledger.run_commitment((place[1], stored[place][1]) for place in run) != event.detail["sha256"]:
                 raise failure
-            told.update(run)
+            for place in run:
+                told.update((place[0], ordinal) for ordinal in range(packs.get(place, place[1]), place[1] + 1))
+        elif event.action == "compact":
+            first, place = int(event.detail["first"]), (event.grant, int(event.detail["last"]))
+            if place in told:
+                continue  # it was sealed anew since, or merged further
+            if place not in stored or packs.get(place) != first or stored[place][1].hex() != event.detail["sha256"]:
+                raise failure
+            told.update((event.grant, ordinal) for ordinal in range(first, place[1] + 1))
         elif event.action == "append" and event.outcome in {"done", "pending"}:
             place = (event.grant, int(event.detail.get("ordinal", 0)))
             if place in told:

@@ -15,7 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from pod_server import inboxes
+from pod_server.activities import PackBody, Part, segment_place
 from pod_server.identifiers import Actor, ClientId, GrantId, PodId
 from pod_server.log import ledger
 from pod_server.log.checkpoint import Checkpoint, sign_checkpoint, verifier_key
@@ -333,6 +336,42 @@ def sealed_anew() -> dict[str, Any]:
     }
 
 
+def packs() -> dict[str, Any]:
+    """Three deliveries of one grant packed in one, of which the second holds two records of two kinds."""
+    random = Stream(b"packs")
+    secret = random(32)
+    noon = 1_795_435_200_000_000
+    kinds = ["electricity-reading", "grocery-line"]
+    deliveries = [
+        (33, 70, noon, [[kinds[0], '{"@id":"a"}']]),
+        (34, 72, noon + 1, [[kinds[1], '{"@id":"b"}'], [kinds[0], '{"@id":"c"}']]),
+        (35, 75, noon + 3_600_000_000, [[kinds[0], '{"@id":"a","correction":true}']]),
+    ]
+    records = [record for *_, own in deliveries for record in own]
+    body = PackBody(
+        kinds,
+        [kinds.index(kind) for kind, _ in records],
+        [raw.encode() for _, raw in records],
+        [Part(ordinal, seq, received, len(own)) for ordinal, seq, received, own in deliveries],
+    )
+    encoded = msgspec.msgpack.encode(body)
+    key = EnvelopeKey(secret, POD, Scope("grant", GRANT, 2))
+    return {
+        "pod": str(POD),
+        "grant": GRANT,
+        "epoch": 2,
+        "secret": secret.hex(),
+        "first": 33,
+        "last": 35,
+        "body": encoded.hex(),
+        "sealed": key.seal(segment_place(35, 33), encoded, random).hex(),
+        "deliveries": [
+            {"ordinal": ordinal, "seq": seq, "received": str(received), "records": own}
+            for ordinal, seq, received, own in deliveries
+        ],
+    }
+
+
 def main() -> None:
     document = {
         "format": "tvilling vault 1",
@@ -345,6 +384,7 @@ def main() -> None:
         "chunked_files": chunked_files(),
         "inboxes": inboxes_of_a_grant(),
         "sealed_anew": sealed_anew(),
+        "packs": packs(),
     }
     FILE.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")
 

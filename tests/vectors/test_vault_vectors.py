@@ -12,6 +12,7 @@ import pytest
 
 from partner_bridge.sealing import read_inbox
 from pod_server import inboxes
+from pod_server.activities import segment_place
 from pod_server.clock import SystemClock
 from pod_server.log import ledger, tree
 from pod_server.log.checkpoint import VerifierKey, verify_checkpoint
@@ -212,6 +213,17 @@ def test_inboxes_and_their_statement_are_frozen():
     marks = frozen["marks"]
     key = HostKey(bytes.fromhex(marks["host_key"])).envelope_key(pod, Scope("marks", grant))
     assert unwrap_secret(key, bytes.fromhex(marks["wrapped"])).hex() == marks["mark_key"]
+
+
+def test_a_pack_of_deliveries_is_frozen():
+    frozen = VECTORS["packs"]
+    assert generator.packs() == frozen
+    key = EnvelopeKey(bytes.fromhex(frozen["secret"]), int(frozen["pod"]), Scope("grant", frozen["grant"], 2))
+    sealed = bytes.fromhex(frozen["sealed"])
+    assert key.open(segment_place(35, 33), sealed).hex() == frozen["body"]
+    for other in (segment_place(35), segment_place(35, 32), segment_place(36, 33)):
+        with pytest.raises(Tampered):
+            key.open(other, sealed)
 
 
 def test_what_is_sealed_anew_is_frozen():

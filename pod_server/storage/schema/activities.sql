@@ -13,11 +13,17 @@ CREATE TABLE segment (
     records BIGINT NOT NULL,
     corrections BIGINT NOT NULL,          -- how many of them replace an earlier record
     log_index BIGINT NOT NULL,            -- the leaf that commits to this segment
+    first_ordinal BIGINT NOT NULL DEFAULT 0, -- of a pack: the first of the deliveries merged in this row; 0: one delivery
     marks BLOB NOT NULL,                  -- 12 bytes a record: keyed hash of its id (8), keyed hash of its content (4)
     sealed BLOB NOT NULL
 );
 CREATE UNIQUE INDEX segment_by_seq ON segment (pod_id, seq);
 CREATE UNIQUE INDEX segment_by_grant ON segment (pod_id, grant_id, ordinal);
+-- What may be packed next: the ends of whole blocks of small deliveries, and of whole blocks of small packs.
+CREATE INDEX IF NOT EXISTS segment_to_pack ON segment (pod_id, grant_id, ordinal)
+    WHERE first_ordinal = 0 AND (ordinal & 31) = 0 AND records <= 62;
+CREATE INDEX IF NOT EXISTS segment_pack_to_pack ON segment (pod_id, grant_id, ordinal)
+    WHERE first_ordinal = ordinal - 31 AND (ordinal & 1023) = 0 AND records <= 62;
 
 -- The feed: the durable list of what changed in a pod. `head` grows with each change, `cursor` with each the agent has
 -- taken into its sums; a pod with work is one where they differ.

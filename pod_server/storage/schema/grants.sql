@@ -28,6 +28,9 @@ CREATE TABLE consent (
   PRIMARY KEY (pod_id, grant_id)
 );
 CREATE INDEX consent_by_client ON consent (pod_id, client_id);
+-- The agent looks for consents that have ended, end soon, or have not changed for long.
+CREATE INDEX IF NOT EXISTS consent_by_end ON consent (state, expires_at);
+CREATE INDEX IF NOT EXISTS consent_by_change ON consent (state, changed_at);
 
 -- What happened to a grant: separate events, never written over.
 CREATE TABLE consent_event (

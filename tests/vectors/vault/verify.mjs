@@ -246,4 +246,35 @@ const anew = vectors.sealed_anew;
 const eventWhere = { pod: anew.pod, scope: "log", epoch: anew.epoch, type: "log-event", place: Buffer.alloc(0), version: anew.index };
 same(openEnvelope(hex(anew.log_secret), eventWhere, hex(anew.sealed)).body, Buffer.concat([hex(anew.salt), Buffer.from(anew.event, "utf8")]), "event sealed anew");
 same(sha256(...anew.run.segments.map(([ordinal, hash]) => Buffer.concat([unsigned(ordinal, 8), hex(hash)]))), hex(anew.run.commitment), "run");
+
+// A pack: several deliveries of one grant in one envelope, read with a MessagePack reader of a few lines.
+function unpack(bytes) {
+  let at = 0;
+  const take = (count) => bytes.subarray(at, (at += count));
+  const number = (count) => take(count).reduce((sum, byte) => sum * 256n + BigInt(byte), 0n);
+  const value = () => {
+    const lead = bytes[at++];
+    const array = (count) => Array.from({ length: Number(count) }, value);
+    if (lead < 0x80) return lead;
+    if (lead >= 0x90 && lead < 0xa0) return array(lead & 15);
+    if (lead >= 0xa0 && lead < 0xc0) return take(lead & 31).toString("utf8");
+    if (lead >= 0xc4 && lead <= 0xc6) return take(Number(number(1 << (lead - 0xc4))));
+    if (lead >= 0xcc && lead <= 0xcf) return number(1 << (lead - 0xcc));
+    if (lead >= 0xd9 && lead <= 0xdb) return take(Number(number(1 << (lead - 0xd9)))).toString("utf8");
+    if (lead === 0xdc || lead === 0xdd) return array(number(lead === 0xdc ? 2 : 4));
+    throw new Error(`MessagePack ${lead}`);
+  };
+  return value();
+}
+const pack = vectors.packs;
+const packWhere = { ...pack, scope: "grant", type: "segment-pack", place: unsigned(pack.first, 8), version: pack.last };
+const packed = openEnvelope(hex(pack.secret), packWhere, hex(pack.sealed)).body;
+same(packed, hex(pack.body), "pack");
+const [kinds, kindOf, raws, parts] = unpack(packed);
+let record = 0;
+const unpacked = parts.map(([ordinal, seq, received, count]) => ({
+  ordinal, seq, received: String(received),
+  records: Array.from({ length: count }, () => [kinds[kindOf[record]], raws[record++].toString("utf8")]),
+}));
+same(Buffer.from(JSON.stringify(unpacked)), Buffer.from(JSON.stringify(pack.deliveries)), "the deliveries of a pack");
 console.log(`${checks} checks`);
