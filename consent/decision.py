@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from consent.grant import Grant, GrantState, GrantTerms
+from consent.grant import USUAL_READS_PER_DAY, Grant, GrantState, GrantTerms
 from consent.reasons import EXPLANATIONS, Reason
 
 CLOCK_LEEWAY = timedelta(minutes=5)
@@ -125,7 +125,7 @@ def decide_quota(terms: GrantTerms, used_today: int, count: int) -> Refused | No
 
 def decide_reading(terms: GrantTerms, read_today: int) -> Refused | None:
     """Whether the grant may be read once more today: None when it may."""
-    if terms.reads_per_day is not None and read_today >= terms.reads_per_day:
+    if read_today >= (terms.reads_per_day or USUAL_READS_PER_DAY):
         return Refused((Reason.READ_TOO_OFTEN,))
     return None
 

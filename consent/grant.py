@@ -32,6 +32,9 @@ LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 MOST_PER_DAY = 1_000_000_000
 """A quota beyond this limits nothing."""
 
+USUAL_READS_PER_DAY = 24
+"""How often may be read where no number was agreed: every reading is a line in the citizen's log."""
+
 MOST_READS_PER_DAY = 1440
 """Once a minute; a partner that looks more often than that wants a stream, which no citizen was asked for."""
 
@@ -90,7 +93,7 @@ class GrantTerms:
         notice_version: Which text the citizen was shown.
         notice_hash: SHA-256 of that text, in hex.
         figures: Slugs of vocab/shared-figures.ttl: what the twin worked out that may be read.
-        reads_per_day: The most readings a day (UTC), or None.
+        reads_per_day: The most readings a day (UTC); None for the usual number.
     """
 
     client_id: str

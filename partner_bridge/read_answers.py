@@ -51,7 +51,6 @@ _FIGURE_TERMS: dict[str, Any] = {
     "value": {"@id": f"{RDF}value", "@type": f"{XSD}double"},
     "high": {"@id": f"{TVILLING}high", "@type": f"{XSD}double"},
     "unit": {"@id": f"{QUDT}unit", "@type": "@id"},
-    "soFar": {"@id": f"{TVILLING}soFar", "@type": f"{XSD}boolean"},
 }
 _GRAPH_TERMS: dict[str, Any] = {
     "series": {"@id": f"{PROV}hadPrimarySource", "@type": "@id"},
@@ -85,8 +84,6 @@ def figures_document(host: Host, permit: Permit, values: Iterable[SharedValue], 
         }
         if each.low is not None:
             part |= {"low": each.low, "high": each.high}
-        if each.so_far:
-            part["soFar"] = True
         parts.append(part)
     context = {"@version": 1.1, "@vocab": TVILLING, **_TERMS, **_FIGURE_TERMS}
     return _document(host, permit, "figures", "SharedFigures", context, parts, at)

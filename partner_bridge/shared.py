@@ -6,7 +6,8 @@ would see now" is what they would see. Nothing here says who delivered what, or 
 - figures are rounded to three significant digits, which is finer than any of them is known;
 - of an activity its times, its numbers and its words from closed lists are shared; free text (a meter's number, a shop,
   a ticket, a product's name) stays in the pod, since it may name a person or a place;
-- what is finer than agreed is shared as sums over the agreed period, each whole: of the window, and of the past.
+- what is finer than agreed is shared as sums over the agreed period;
+- a figure and a sum are of whole periods that are over: the difference of two readings tells nothing finer.
 
 GDPR Art. 5(1)(c).
 """
@@ -55,7 +56,6 @@ class SharedValue:
         low: The likely low end; None for what was measured.
         best: The figure, in the figure's unit.
         high: The likely high end; None for what was measured.
-        so_far: True where the period has not ended.
     """
 
     figure: SharedFigure
@@ -63,7 +63,6 @@ class SharedValue:
     low: float | None
     best: float
     high: float | None
-    so_far: bool
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,7 @@ def shared_figures(
 
     Args:
         content: The twin's document; None where nothing was counted yet.
-        terms: A period counts where it begins in the agreed window.
+        terms: A period counts where it lies in the agreed window.
         at: Now, city's time.
         only: Fewer figures than the terms have.
     """
@@ -148,19 +147,20 @@ def _value(
     start, end = _span(period)
     if start < terms.history_from or start >= (terms.valid_to or terms.expires_at):
         return None
-    if terms.valid_to is not None and end > terms.valid_to:
-        return None  # the whole would say something of the time after the agreed one
+    if end > at or (terms.valid_to is not None and end > terms.valid_to):
+        # Read again and again, a figure that still grows would tell of minutes; and a whole month of the time after
+        # the agreed one.
+        return None
     if figure.category:
         parts = [amounts[figure.category]] if figure.category in amounts else []
     else:
         parts = [each for category, each in amounts.items() if category not in _NOT_CARBON]
     if not parts:
         return None
-    so_far = end > at
     if figure.measure == "quantity":
-        return SharedValue(figure, period, None, rounded(sum(part[3] for part in parts)), None, so_far)
+        return SharedValue(figure, period, None, rounded(sum(part[3] for part in parts)), None)
     low, best, high = (rounded(sum(part[position] for part in parts)) for position in range(3))
-    return SharedValue(figure, period, low, best, high, so_far)
+    return SharedValue(figure, period, low, best, high)
 
 
 def _span(period: str) -> tuple[datetime, datetime]:

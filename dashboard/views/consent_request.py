@@ -16,7 +16,7 @@ from flask import redirect, request
 from consent.comparison import Difference, changes
 from consent.delegation import Act, why_not
 from consent.errors import TermsInvalid
-from consent.grant import shortest_interval
+from consent.grant import USUAL_READS_PER_DAY, shortest_interval
 from dashboard import frame
 from dashboard.standpoint import standpoint
 from dashboard.views.shown_to_readers import preview
@@ -296,9 +296,7 @@ def notice_of(host: Host, client: Partner, terms: GrantTerms) -> Notice | None:
 
 
 def _how_often(visit: Visit, partner: str, terms: GrantTerms) -> str:
-    most = terms.reads_per_day
-    if most is None:
-        return visit.words("know.often-always", partner=partner)
+    most = terms.reads_per_day or USUAL_READS_PER_DAY
     return visit.words("know.often-one" if most == 1 else "know.often-words", partner=partner, count=most)
 
 

@@ -77,8 +77,7 @@ def _figure_line(visit: Visit, value: SharedValue) -> str:
         amount = w.quantity(value.best, unit)
     else:
         amount = t("ask.now-interval", best=w.mass(value.best), interval=w.interval(value.low, value.high))
-    key = "ask.now-so-far" if value.so_far else "ask.now-whole"
-    return t(key, period=_period(visit, value.period), amount=amount)
+    return t("ask.now-whole", period=_period(visit, value.period), amount=amount)
 
 
 def _period(visit: Visit, period: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from consent.errors import TermsInvalid
-from consent.grant import LONGEST_CONSENT, OPERATIONS, GrantTerms
+from consent.grant import LONGEST_CONSENT, OPERATIONS, USUAL_READS_PER_DAY, GrantTerms
 from pod_server.authorization_server.errors import OAuthError
 from vocab.kinds import load_kinds
 from vocab.purposes import find_purpose
@@ -43,10 +43,6 @@ class _Detail(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     max_reads_per_day: int | None = None
     legal_basis: str = "eu-gdpr:A6-1-a"
     revocable: bool = True
-
-
-READS_PER_DAY = 24
-"""How often a partner that names no number may read: every reading is a line in the citizen's log."""
 
 
 def detail_type(host: Host) -> str:
@@ -160,7 +156,7 @@ def terms_asked_for(host: Host, client_id: str, text: str) -> GrantTerms:
 
 
 def _reads_per_day(detail: _Detail) -> int:
-    return READS_PER_DAY if detail.max_reads_per_day is None else detail.max_reads_per_day
+    return USUAL_READS_PER_DAY if detail.max_reads_per_day is None else detail.max_reads_per_day
 
 
 def details_of(host: Host, grant: Grant, subject: Subject) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -24,6 +25,7 @@ from pod_server.authorization_server.errors import OAuthError, TokenRefused
 from pod_server.clock import microseconds
 from pod_server.partner_standing import By
 from pod_server.signatures import sign_jws
+from vocab.kinds import load_kinds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -234,12 +236,15 @@ def _taken_in(  # noqa: PLR0917 - called in one place
         raise OAuthError("invalid_client_metadata", "jwks, redirect_uris, webhook, kinds or about is not as it must be")
     about = {name: str(about[name])[:200] for name in _ABOUT if name in about}
     about |= {"admitted_by": issuer, "software_id": software_id}
-    limits = partners.Limits(kinds=None if kinds is None else frozenset(kinds))
+    allowed = None if kinds is None else frozenset(kinds) & load_kinds().by_slug.keys()
+    if allowed is not None and not allowed:
+        raise OAuthError("invalid_client_metadata", "kinds: none of them is known here")
     with host.storage.read() as tx:
         row = tx.one(
             "SELECT client_id, statement_at FROM admitted_elsewhere WHERE issuer = ? AND software_id = ?",
             (issuer, software_id),
         )
+    is_new = row is None
     if row is None and (begun := _begun(host, issuer, software_id)) is not None:
         row = (begun, 0)
     try:
@@ -256,8 +261,7 @@ def _taken_in(  # noqa: PLR0917 - called in one place
         else:
             client_id = str(row[0])
             _renew(host, client_id, row[1], claims, issued, about)
-        if row is None and limits.kinds is not None:
-            partner_standing.limit(host, client_id, limits, by=by)
+        _limit(host, client_id, allowed, by, is_new=is_new)
     except partners.PartnerInvalid as error:
         raise OAuthError("invalid_client_metadata", str(error)) from error
     with host.storage.write() as tx:
@@ -266,8 +270,20 @@ def _taken_in(  # noqa: PLR0917 - called in one place
             "ON CONFLICT (issuer, software_id) DO UPDATE SET statement_at = excluded.statement_at, until = excluded.until",
             (issuer, software_id, client_id, microseconds(issued), microseconds(expires)),
         )
-        partner_standing.note(host, tx, client_id, by, "admit" if row is None else "renew-admission", issuer=issuer)
+        partner_standing.note(host, tx, client_id, by, "admit" if is_new else "renew-admission", issuer=issuer)
     return client_id
+
+
+def _limit(host: Host, client_id: str, allowed: frozenset[str] | None, by: By, *, is_new: bool) -> None:
+    """Hold the partner to the kinds that its admission names; what this host's operator set besides stays."""
+    limits = partner_standing.find(host, client_id).limits
+    if allowed is None or (limits.kinds is None and not is_new):
+        return
+    kinds = allowed if limits.kinds is None else limits.kinds & allowed
+    if not kinds:
+        raise partners.PartnerInvalid("kinds: the statement names none that this host lets the partner ask for")
+    if kinds != limits.kinds:
+        partner_standing.limit(host, client_id, replace(limits, kinds=kinds), by=by)
 
 
 def _begun(host: Host, issuer: str, software_id: str) -> str | None:

@@ -56,9 +56,8 @@ def give(
     passphrase_file: str | None,
 ) -> None:
     """Give a partner a consent, on the citizen's behalf: to deliver kinds of activity, or to read figures or kinds."""
-    from consent.grant import GrantTerms  # noqa: PLC0415
+    from consent.grant import USUAL_READS_PER_DAY, GrantTerms  # noqa: PLC0415
     from pod_server import grants  # noqa: PLC0415
-    from pod_server.authorization_server.authorization_details import READS_PER_DAY  # noqa: PLC0415
     from pod_server.opening import find_pod  # noqa: PLC0415
     from vocab.kinds import load_kinds  # noqa: PLC0415
     from vocab.purposes import load_purposes  # noqa: PLC0415
@@ -88,7 +87,7 @@ def give(
             kinds=frozenset(kinds) or frozenset(reads) & known.keys(),
             operations=frozenset({"read"} if reads else {"append"}),
             figures=frozenset(reads) & figures.keys(),
-            reads_per_day=(reads_per_day or READS_PER_DAY) if reads else None,
+            reads_per_day=(reads_per_day or USUAL_READS_PER_DAY) if reads else None,
             granularity=granularity,
             history_from=moment(start, "--window") if start else now - WHOLE_PAST,
             valid_to=moment(end, "--window") if end else None,

@@ -151,12 +151,35 @@ def test_the_end_of_trust_stops_who_came_by_it_and_a_removed_partner_stays_out(t
     )
 
 
-def test_what_one_municipality_lets_it_ask_for_is_all_that_the_other_does(two):
+def test_what_one_municipality_lets_it_ask_for_is_all_that_the_other_does(two, clock):
     other, there, here, client, _ = two
     partner_standing.limit(other.host, there.client_id, partners.Limits(kinds=frozenset({"waste-collection"})), by=ME)
     software_statements.trust(here, ADMITTER, by=ME)
     client_id = register(client, software_statements.issue(other.host, there.client_id)).json["client_id"]
     assert partner_standing.find(here, client_id).limits.kinds == {"waste-collection"}
+    # A newer statement narrows and never widens what this host lets it do.
+    both = partners.Limits(kinds=frozenset({"waste-collection", "transit-trip"}))
+    partner_standing.limit(other.host, there.client_id, both, by=ME)
+    clock.advance(timedelta(hours=1))
+    assert register(client, software_statements.issue(other.host, there.client_id)).status_code == 201
+    assert partner_standing.find(here, client_id).limits.kinds == {"waste-collection"}
+
+
+def test_a_registration_that_was_cut_off_is_finished_and_unknown_kinds_make_nobody_a_partner(two, monkeypatch):
+    other, there, here, client, _ = two
+    software_statements.trust(here, ADMITTER, by=ME)
+    statement = software_statements.issue(other.host, there.client_id)
+    with monkeypatch.context() as broken:
+        broken.setattr(software_statements.partner_standing, "note", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            software_statements.register_partner(here, statement)
+    (begun,) = partners.list_partners(here)
+    assert register(client, statement).json["client_id"] == begun.client_id
+    monkeypatch.setattr(software_statements, "load_kinds", lambda: type("Kinds", (), {"by_slug": {}}))
+    partner_standing.limit(other.host, there.client_id, partners.Limits(kinds=frozenset({"transit-trip"})), by=ME)
+    assert register(client, software_statements.issue(other.host, there.client_id)).json["error"] == (
+        "invalid_client_metadata"
+    )
 
 
 def test_nobody_vouches_for_a_partner_that_others_vouched_for_or_that_is_stopped(two):
