@@ -75,7 +75,9 @@ ON_SQLITE_ALONE = (
     "attacks/test_t01_every_door.py",
     "attacks/test_t01_stolen_data_folder.py",
     "attacks/test_t26_host_and_locked_pod.py::test_no_file_holds",
+    "faults/test_damaged_files.py",
     "faults/test_disk_full.py",
+    "faults/test_power_cuts_and_full_disks.py",
     "models/",
     "protocol/doors/test_bad_requests.py::test_a_full_disk",
 )

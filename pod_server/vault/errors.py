@@ -77,6 +77,13 @@ class KeyStoreUnavailable(VaultError):
     """The key store could not be read or written (full disk, lock, damage)."""
 
 
+class KeyStoreFull(KeyStoreUnavailable):
+    """There is no room where the key store lies; what was asked for may be asked for again."""
+
+    def __init__(self) -> None:
+        super().__init__("The host has no room left for keys. Do it again when the operator has made room.")
+
+
 class KeyStoreTooNew(VaultError):
     """The key store was written by a newer version of the program."""
 
@@ -123,6 +130,7 @@ problems.declare(Tampered, "unreadable-data", "The stored data could not be open
 problems.declare(KeyErased, "data-erased", "The data has been erased", 410)
 problems.declare(HostKeyMismatch, "host-key-mismatch", "The host runs with another key than the pod was sealed to", 500)
 problems.declare(KeyStoreUnavailable, "key-store-unavailable", "The key store cannot be used just now", 503)
+problems.declare(KeyStoreFull, "storage-full", "The storage is full", 507)
 problems.declare(KeyStoreOutdated, "key-store-outdated", "The key store is older than the data", 500)
 problems.declare(LastWayIn, "last-way-in", "The pod needs another way in first", 409)
 problems.declare(KeyStoreTooOld, "key-store-too-old", "The key store is an old copy that opens nothing any more", 500)

@@ -19,10 +19,13 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pod_server.identifiers import GrantId, PodId
+from pod_server.storage.errors import StorageFull
+from pod_server.storage.sqlite import translate
 from pod_server.vault.envelope import SECRET_BYTES, EnvelopeKey, Place, Scope, ScopeKind, field
 from pod_server.vault.epoch_keys import EPOCH_KEPT, EPOCH_LASTS, EpochKeys
 from pod_server.vault.errors import (
     EpochKeyDestroyed,
+    KeyStoreFull,
     KeyStoreTooNew,
     KeyStoreTooOld,
     KeyStoreUnavailable,
@@ -677,6 +680,8 @@ class KeyStore:
             if self._of_thread.erases:
                 self._truncate_log(connection)
         except sqlite3.Error as error:
+            if isinstance(translate(error), StorageFull):
+                raise KeyStoreFull from error
             raise KeyStoreUnavailable("The key store could not be written.") from error
 
     def _erasing(self, pod_id: PodId | None = None) -> None:

@@ -18,6 +18,7 @@ from pod_server.opening import custodian_vault, open_pod
 from pod_server.pods import create_pod, list_pods
 from pod_server.problems import problem_details
 from pod_server.storage.errors import StorageFull
+from pod_server.vault.errors import KeyStoreFull
 
 
 def fill(host, permit, *, until_number: int = 400_000) -> int:
@@ -60,6 +61,21 @@ def test_a_database_that_may_not_grow_refuses_and_recovers(city, host):
     statuses = deliver(host, partner.permit, readings(0, acknowledged + 500))
     assert statuses == ["duplicate"] * acknowledged + ["accepted"] * 500
     check(host, pod.pod_id, acknowledged + 500)
+
+
+def test_a_key_store_that_may_not_grow_says_that_there_is_no_room_and_with_room_goes_on(city, host):
+    keys = host.key_store._connection()
+    (pages,) = keys.execute("PRAGMA page_count").fetchone()
+    keys.execute(f"PRAGMA max_page_count = {pages}")
+    made = 0
+    with pytest.raises(KeyStoreFull) as caught:  # noqa: PT012 - the whole block is one attempt
+        for made in range(100):
+            create_pod(host, f"neighbour-{made}")
+    details = problem_details(caught.value, "http://localhost")
+    assert (details["status"], details["type"].rpartition("/")[2]) == (507, "storage-full")
+    keys.execute("PRAGMA max_page_count = 4294967294")
+    assert create_pod(host, f"neighbour-{made}").pod.handle == f"neighbour-{made}"
+    assert len(list_pods(host)) == made + 1
 
 
 def test_an_erasure_that_found_no_room_is_finished_by_the_running_host(city, host, monkeypatch):
