@@ -8,6 +8,11 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
+# A registry that is away for a moment is asked again.
+export PIP_RETRIES ?= 10
+export PIP_TIMEOUT ?= 60
+export npm_config_fetch_retries ?= 6
+
 LOCKS := requirements/runtime.txt requirements/upload.txt requirements/development.txt requirements/node.txt
 
 .PHONY: help setup demo test postgresql check hooks format faults bench bench-solid browser clients screenshot lock clean
@@ -17,20 +22,24 @@ help: ## say what can be made
 
 setup: .setup/python .setup/assets ## virtual environment, locked dependencies, built page assets
 
-.setup/python: $(LOCKS) pyproject.toml
+# Made anew also where somebody has removed what it stands for; an environment that was cut off in the making is begun anew.
+.setup/python: $(LOCKS) pyproject.toml $(if $(wildcard $(BIN)/pip),,.begin-anew)
 	@mkdir -p .setup
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/development.txt
 	# solid-file pins releases that the house has outgrown; it is installed without them (docs/adr/0003)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/upload.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-.setup/assets: .setup/python $(wildcard dashboard/assets/*.json dashboard/assets/*.py dashboard/assets/.npmrc)
+.setup/assets: .setup/python $(wildcard dashboard/assets/*.json dashboard/assets/*.py dashboard/assets/.npmrc) $(if $(wildcard dashboard/static/built/manifest.json),,.begin-anew)
 	@command -v npm >/dev/null || test -x $(BIN)/npm || \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/node.txt
 	PATH="$$PATH:$(CURDIR)/$(BIN)" $(BIN)/python dashboard/assets/build.py
 	touch $@
+
+.PHONY: .begin-anew
+.begin-anew:
 
 demo: setup ## the running city: pods, partners, pages; Ctrl-C ends it, a second start goes on
 	@exec $(BIN)/tvilling demo $(DEMO_ARGUMENTS)
@@ -40,7 +49,7 @@ browser: ## Chromium for the browser tests, where the machine lets it be install
 
 clients: .setup/clients ## the Solid clients and the other Solid server that the tests run
 
-.setup/clients: .setup/assets tests/clients/package-lock.json tests/community_server/package-lock.json
+.setup/clients: .setup/assets tests/clients/package-lock.json tests/community_server/package-lock.json $(if $(wildcard tests/clients/node_modules tests/community_server/node_modules),,.begin-anew)
 	@PATH="$$PATH:$(CURDIR)/$(BIN)"
 	for place in tests/clients tests/community_server; do
 	  (cd $$place && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) || missing=yes

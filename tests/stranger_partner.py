@@ -78,7 +78,7 @@ class StrangerPartner:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
         self.origin = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
     def close(self) -> None:
         self._server.shutdown()

@@ -60,7 +60,7 @@ def municipality(folder: Path, origins: frozenset[str]) -> Municipality:
     host = make_host(folder, SystemClock(), base_url=base_url)
     host = replace(host, outbound=Outbound(origins), allow_insecure=True)
     holder[0] = whole_app(host)
-    threading.Thread(target=web.serve_forever, daemon=True).start()
+    threading.Thread(target=web.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     return Municipality(host, web, holder[0])
 
 

@@ -164,7 +164,7 @@ def test_an_answer_without_end_is_cut_off(monkeypatch):
         handler.send_response(200)
         handler.end_headers()
         try:
-            for _ in range(100):
+            for _ in range(1000):  # for fifty seconds, if nobody cuts it off
                 handler.wfile.write(b"x")
                 time.sleep(0.05)
         except OSError:
@@ -173,7 +173,7 @@ def test_an_answer_without_end_is_cut_off(monkeypatch):
     began = time.monotonic()
     with server(drip) as (_, origin), pytest.raises(OutboundFailed):
         Outbound(frozenset({origin})).get(origin)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 20
 
 
 def test_headers_that_drip_are_cut_off_too(monkeypatch):
@@ -182,7 +182,7 @@ def test_headers_that_drip_are_cut_off_too(monkeypatch):
     def drip(handler):
         try:
             handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
-            for _ in range(100):
+            for _ in range(1000):  # for fifty seconds, if nobody cuts it off
                 handler.wfile.write(b"x")
                 time.sleep(0.05)
         except OSError:
@@ -191,7 +191,7 @@ def test_headers_that_drip_are_cut_off_too(monkeypatch):
     began = time.monotonic()
     with server(drip) as (_, origin), pytest.raises(OutboundFailed):
         Outbound(frozenset({origin})).get(origin)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 20
 
 
 def test_a_huge_answer_is_cut_off():

@@ -38,7 +38,7 @@ def world():
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.asked, server.answers = [], {}
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     yield server
     server.shutdown()

@@ -59,7 +59,7 @@ def test_a_listener_in_python_hears_a_document_change_and_end(citizen):
             assert json.loads(socket.recv(timeout=30))["type"] == "Delete"
             before = time.monotonic()
         # The server closes the connection after the closing handshake; a client would wait ten seconds for it.
-        assert time.monotonic() - before < 5
+        assert time.monotonic() - before < 9
         assert socket.close_code == 1000
 
 

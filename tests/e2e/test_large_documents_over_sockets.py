@@ -194,7 +194,7 @@ def test_many_slow_bodies_and_readers_stop_nobody_else(running):
             url = f"{running.base}/kari/public/film"
             part = running.script.send("GET", url, headers={"Range": "bytes=0-1000"})
             assert part.status_code == 206
-            assert time.monotonic() - began < 8, "somebody waited for the slow ones"
+            assert time.monotonic() - began < 18, "somebody waited for the slow ones"
         refused = running.script.send("GET", f"{running.base}/kari/public/film")
         assert (refused.status_code, refused.headers["Retry-After"]) == (503, "10")
         assert refused.json()["type"].endswith("/problems/too-many-transfers")

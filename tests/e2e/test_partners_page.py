@@ -47,7 +47,7 @@ def served(tmp_path_factory):
     server = make_server("127.0.0.1", port, create_web_app(host, settings), threaded=True)
     stop = threading.Event()
     threads = [
-        threading.Thread(target=server.serve_forever, daemon=True),
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True),
         threading.Thread(target=run_outbox, args=(host, stop), daemon=True),
     ]
     for thread in threads:

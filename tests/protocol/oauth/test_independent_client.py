@@ -40,7 +40,7 @@ def served(tmp_path):
     def solid():
         return jsonify({"webid": tokens.verify_solid_request(host, request).webid})
 
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     yield host
     server.shutdown()

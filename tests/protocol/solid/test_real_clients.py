@@ -71,7 +71,7 @@ def town(tmp_path, clock):
     http_problems.register(app, host)
     authorization_routes.register(app, host)
     routes.register(app, host)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield Town(host, base)
     server.shutdown()

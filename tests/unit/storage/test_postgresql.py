@@ -140,9 +140,8 @@ def test_workers_claim_past_each_other_and_past_a_pod_that_is_being_written(city
     with host.storage.write() as tx:
         feed.note_change(tx, pods[0].pod_id, "grant", at=city.clock.protocol_now())
         assert feed.position(tx, pods[0].pod_id)[1] > 1  # an answer: what was sent before it has been carried out
-        began = time.monotonic()
+        # To wait for the writer, who is this thread, would end with StorageBusy.
         claimed = {claim.pod_id for claim in feed.claim(host, "one", 10)}
-        assert time.monotonic() - began < 5, "the claim waited for the writer"
     assert claimed == {pod.pod_id for pod in pods[1:]}
     assert {claim.pod_id for claim in feed.claim(host, "two", 10)} == {pods[0].pod_id}
 

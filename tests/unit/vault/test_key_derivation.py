@@ -74,7 +74,7 @@ def test_a_process_that_gives_no_answer_is_ended():
         started = time.monotonic()
         with pytest.raises(SignInBusy):
             derivation.derive(Passphrase("smørbrød"), bytes(16), Argon2Cost(65536, 8, 1))
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 30
         assert process.poll() is not None
     finally:
         derivation.close()
