@@ -109,14 +109,15 @@ def test_what_is_dropped_is_not_given_and_what_is_given_is_what_was_shown(asked)
     assert f"22. november: {day['value']:.0f}" in shown
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [{"answer": "give"}, {"answer": "narrow"}, {"answer": "give", "figure": "footprint-month"},
-     {"answer": "give", "figure": "waste-month", "duration": "P3M"}],
-)  # fmt: skip
-def test_no_choice_or_a_figure_that_was_not_asked_for_gives_nothing(asked, fields):
+def test_no_choice_or_a_figure_that_was_not_asked_for_gives_nothing(asked):
     kari, _, address, _ = asked
-    assert answer(kari, address, **fields).status_code == 422
+    for fields in (
+        {"answer": "give"},
+        {"answer": "narrow"},
+        {"answer": "give", "figure": "footprint-month"},
+        {"answer": "give", "figure": "waste-month", "duration": "P3M"},
+    ):
+        assert answer(kari, address, **fields).status_code == 422
     assert not held(kari)
 
 
@@ -153,14 +154,15 @@ def test_one_figure_is_taken_away_and_the_rest_stays(asked):
     assert grant.terms.figures == {FIGURES[0]}
 
 
-@pytest.mark.parametrize("language", ["nb", "nn", "en"])
-def test_each_language_has_its_own_words(asked, language):
+def test_each_language_has_its_own_words(asked):
     kari, _, address, _ = asked
-    kari.client.set_cookie("tvilling_language", language)
-    page = words_of(kari.client.get(address, headers={"Accept": "text/html", "Accept-Language": language}).text)
-    said = {"nb": "Dette ville Sparebank AS sett nå", "nn": "Dette ville Sparebank AS ha sett no",
-            "en": "This is what Sparebank AS would see now"}  # fmt: skip
-    assert said[language] in page
+    for language, said in (
+        ("nb", "Dette ville Sparebank AS sett nå"),
+        ("nn", "Dette ville Sparebank AS ha sett no"),
+        ("en", "This is what Sparebank AS would see now"),
+    ):
+        kari.client.set_cookie("tvilling_language", language)
+        assert said in words_of(kari.client.get(address, headers={"Accept": "text/html"}).text)
 
 
 def test_a_consent_to_read_has_no_figures_to_deliver():
