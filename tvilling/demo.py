@@ -46,6 +46,10 @@ HISTORY = timedelta(days=3 * 366)
 _SIMULATORS_START_WITHIN_SECONDS = 60
 """A second or two, but on a small machine the host's three processes start beside them."""
 
+BANK = "sparebank1-smn"
+BANK_IS_ASKED_EVERY = timedelta(minutes=1)
+"""Real time: an hour of the city's."""
+
 RESEARCH_PURPOSE = "research-statistics"
 ENROLMENT = Actor("operator-assisted")
 
@@ -65,6 +69,7 @@ class DemoState:
     consented: list[str] = field(default_factory=list)
     history_delivered: bool = False
     city_time: str | None = None
+    bank_secret: str = field(default_factory=lambda: secrets.token_urlsafe(24))
 
     @classmethod
     def load(cls, folder: Path) -> DemoState | None:
@@ -175,6 +180,7 @@ def enrol(host: Host, state: DemoState, data: Path, say: Callable[[str], None]) 
     from tvilling.city import households  # noqa: PLC0415
 
     _admit_partners(host, state, data)
+    _add_bank(host, state)
     present = {pod.handle for pod in list_pods(host)}
     for household in households.citizens()[: state.live_citizens]:
         phrase = state.passphrases.setdefault(household.handle, f"{household.handle}-{secrets.token_hex(6)}")
@@ -209,6 +215,37 @@ def _admit_partners(host: Host, state: DemoState, data: Path) -> None:
         )
         state.client_ids[each.slug] = made.client_id
         state.save(data)
+
+
+def bank_address(state: DemoState) -> str:
+    """Where the city's bank answers: its issuer's name, too."""
+    return f"http://127.0.0.1:{state.control_port}/bank"
+
+
+def _add_bank(host: Host, state: DemoState) -> None:
+    """Name the bank that citizens may connect."""
+    from partner_bridge.sources import Source, add_source  # noqa: PLC0415
+    from pod_server.identifiers import ClientId  # noqa: PLC0415
+
+    add_source(
+        host,
+        Source(
+            slug=BANK,
+            name="SpareBank 1 SMN",
+            channel="oauth",
+            connector="sparebank1",
+            purpose="personal-footprint",
+            client_id=ClientId(""),
+            api=f"{bank_address(state)}/personal/banking",
+            every=BANK_IS_ASKED_EVERY,
+            issuer=bank_address(state),
+            oauth_client="tvilling",
+            scopes=("accounts", "transactions"),
+            parameters={"finInst": "fid-smn"},
+            secret=state.bank_secret,
+        ),
+        about={"contact": "personvern@banken.example"},
+    )
 
 
 def _make_pod(host: Host, create_pod: Callable[..., NewPod], household: Household, **options: Any) -> NewPod:
@@ -299,6 +336,12 @@ def write_simulator_config(city: City) -> Path:
         "state_file": str(city.data / "simulators" / "state.json"),
         "partners": partners,
         "citizens": [{"handle": handle, "grants": {}} for handle in state.passphrases],
+        "bank": {
+            "issuer": bank_address(state),
+            "client_id": "tvilling",
+            "secret": state.bank_secret,
+            "redirect_uri": f"{settings.base_url}/-/sources/{BANK}/back",
+        },
         "neighbours": [{"handle": handle, "grants": held} for handle, held in state.neighbour_grants.items()],
     }
     path = city.data / "simulators" / "config.json"
@@ -392,12 +435,17 @@ def running_city(
         city.processes.wait_until_ready()
         start_simulators(city)
         for handle, passphrase in state.passphrases.items():
-            if all(f"{handle}/{each.slug}" in state.consented for each in PARTNERS if each.kinds):
+            wanted = {f"{handle}/{each.slug}" for each in PARTNERS if each.kinds} | {f"{handle}/{BANK}"}
+            if wanted <= set(state.consented):
                 continue
             say(f"{handle.capitalize()} reads what the partners ask for, and says yes …")
             with Visitor(settings.base_url, handle) as visitor:
                 visitor.sign_in(passphrase)
                 ask_and_consent(city, handle, visitor)
+                if f"{handle}/{BANK}" not in state.consented:
+                    visitor.connect_source(BANK)
+                    state.consented.append(f"{handle}/{BANK}")
+                    state.save(data)
         if not state.history_delivered:
             say("The partners deliver the history, by OAuth, through the bridge …")
             city.post("/control/history", {"handles": None})

@@ -277,12 +277,30 @@ class Journey:
         stored = 0
         for handle in self.visitors:
             credentials = command(self.city, "citizen", "credentials", handle)
-            seen = count_activities(base_url, handle, credentials)
+            counted = (0, -1)
+
+            def agrees(handle: str = handle, credentials: dict[str, Any] = credentials) -> bool:
+                # Sources go on being asked: what they told last may be on its way.
+                nonlocal counted
+                pulled = sum(each["by_handle"].get(handle, 0) for each in self.city.get("/control/sources"))
+                counted = count_activities(base_url, handle, credentials), by_handle.get(handle, 0) + pulled
+                return counted[0] == counted[1]
+
+            with contextlib.suppress(JourneyError):
+                wait_until(agrees, 20, "the pod and what was told differ")
+            seen, told = counted
             self.report.require(
-                seen == by_handle.get(handle, 0),
-                f"{handle}'s pod shows {seen} activities, partners were told {by_handle.get(handle, 0)}",
+                seen == told, f"{handle}'s pod shows {seen} activities, partners and sources told {told}"
             )
             stored += seen
+        sources = self.city.get("/control/sources")
+        self.report.values["sources"] = [
+            {name: value for name, value in each.items() if name != "by_handle"} for each in sources
+        ]
+        for each in sources:
+            self.report.require(
+                each["connected"] == len(self.visitors), f"{each['name']} is connected by {each['connected']}"
+            )
         stored += sum(number for handle, number in by_handle.items() if handle not in self.visitors)
         self.report.values["activities_stored"] = stored
         self.report.require(stored > 0, "nothing is stored")
@@ -302,6 +320,7 @@ FIELDS = (
     "base_url",
     "data",
     "partners",
+    "sources",
     "activities_stored",
     "footprint_kg",
     "recomputed_kg",

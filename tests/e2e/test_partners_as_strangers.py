@@ -101,6 +101,12 @@ def house(tmp_path):
         "clock": {"city_anchor": now.isoformat(), "real_anchor": now.isoformat(), "speed": 1.0},
         "state_file": str(tmp_path / "state.json"),
         "partners": partners,
+        "bank": {
+            "issuer": f"http://127.0.0.1:{simulators.server_port}/bank",
+            "client_id": "x",
+            "secret": "x",
+            "redirect_uri": "x",
+        },
         "citizens": [{"handle": "kari", "grants": {}}],
         "neighbours": [],
     }

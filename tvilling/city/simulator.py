@@ -2,12 +2,13 @@
 
     /partners/<slug>/callback     where citizens' browsers come back with their answer
     /partners/<slug>/webhook      where the house's notices and claims arrive
+    /bank/…                       a bank that is asked: its log-in and its interface
     /control/…                    the demonstration's buttons; loopback only, with a bearer token
     /healthz
 
 The configuration (JSON): `base_url`; `control` {host, port, token}; `seed`; `clock` {city_anchor, real_anchor, speed};
 `state_file`; `partners` {slug: {client_id, name, key_file, redirect_uri, webhook}}; `citizens` and `neighbours`, lists of
-{handle, grants {slug: grant}}.
+{handle, grants {slug: grant}}; `bank` {issuer, client_id, secret, redirect_uri}.
 """
 
 from __future__ import annotations
@@ -31,10 +32,12 @@ from urllib.parse import parse_qsl, urlsplit
 
 from tvilling.city.electricity import KETTLE_MINUTES, KETTLE_WATTS
 from tvilling.city.households import citizens, neighbours
+from tvilling.city.simulators.bank import Bank
 from tvilling.city.simulators.clock import CityClock, wall_clock
 from tvilling.city.simulators.messages import MessageRefused
 from tvilling.city.simulators.oauth_client import Delivered, JourneyFailed, OAuthClient, load_key
 from tvilling.city.simulators.partner import Customer, Partner
+from tvilling.city.simulators.sign_in_server import SignInServer
 from tvilling.city.simulators.sources import SOURCES, City, Payload
 
 TICK_SECONDS = 0.25
@@ -60,6 +63,7 @@ class Simulation:
     partners: dict[str, Partner]
     live_handles: tuple[str, ...]
     state_file: Path
+    bank: Bank
     live: threading.Event = field(default_factory=threading.Event)
     stop: threading.Event = field(default_factory=threading.Event)
 
@@ -148,6 +152,18 @@ class Simulation:
                 counted[handle] = counted.get(handle, 0) + customer.accepted
         return counted
 
+    def sources(self) -> list[dict[str, Any]]:
+        """What those who are asked were asked for."""
+        served = self.bank.payments_served()
+        return [
+            {
+                "name": self.bank.sign_in.name,
+                "connected": self.bank.sign_in.living(),
+                "served": sum(served.values()),
+                "by_handle": served,
+            }
+        ]
+
     def claims(self) -> list[dict[str, Any]]:
         """The claims that were received and verified, once each."""
         return [claim for partner in self.partners.values() for claim in partner.claims]
@@ -214,6 +230,7 @@ class Simulation:
         state = {
             "city_began": self.city.began.isoformat(),
             "partners": {slug: partner.to_json() for slug, partner in self.partners.items()},
+            "bank": self.bank.sign_in.to_json(),
             "extra_watts": {
                 handle: {at.isoformat(): watts for at, watts in list(extra.items())}
                 for handle, extra in self.extra_watts.items()
@@ -279,7 +296,20 @@ def load_simulation(config: Mapping[str, Any]) -> Simulation:
             grant = person["grants"].get(slug)
             if grant and person["handle"] not in partner.customers:
                 partner.customers[person["handle"]] = Customer(grant)
-    return Simulation(clock, city, extra_watts, partners, tuple(live), state_file)
+    sign_in = SignInServer(
+        issuer=config["bank"]["issuer"],
+        name="SpareBank 1 SMN",
+        client_id=config["bank"]["client_id"],
+        secret=config["bank"]["secret"],
+        redirect_uri=config["bank"]["redirect_uri"],
+        people=tuple(live),
+        now=wall_clock,
+        # Shorter than the demonstration's pulls are apart: refresh tokens are replaced before everybody's eyes.
+        lasts=timedelta(seconds=40),
+    )
+    sign_in.take_up(state.get("bank", []))
+    bank = Bank(sign_in, households, seed, clock.now, faults={"expired": 1})
+    return Simulation(clock, city, extra_watts, partners, tuple(live), state_file, bank)
 
 
 class Door(BaseHTTPRequestHandler):
@@ -297,6 +327,10 @@ class Door(BaseHTTPRequestHandler):
         match address.path.strip("/").split("/"):
             case ["healthz"]:
                 self._answer(200, {"status": "ok"})
+            case [".well-known", "oauth-authorization-server", "bank"]:
+                self._ask_the_bank("/.well-known/oauth-authorization-server", query, {})
+            case ["bank", *rest]:
+                self._ask_the_bank("/" + "/".join(rest), query, {})
             case ["partners", slug, "callback"] if slug in simulation.partners:
                 self._come_back(simulation.partners[slug], query)
             case ["control", *_] if not self._may_control():
@@ -307,6 +341,8 @@ class Door(BaseHTTPRequestHandler):
                 self._answer(200, simulation.grants())
             case ["control", "accepted"]:
                 self._answer(200, simulation.accepted())
+            case ["control", "sources"]:
+                self._answer(200, simulation.sources())
             case ["control", "claims"]:
                 self._answer(200, simulation.claims())
             case ["control", "pane", slug]:
@@ -333,6 +369,9 @@ class Door(BaseHTTPRequestHandler):
             "attempt": simulation.attempt,
         }
         match urlsplit(self.path).path.strip("/").split("/"):
+            case ["bank", *rest]:
+                query = dict(parse_qsl(urlsplit(self.path).query))
+                self._ask_the_bank("/" + "/".join(rest), query, dict(parse_qsl(body.decode("utf-8", "replace"))))
             case ["partners", slug, "webhook"] if slug in simulation.partners:
                 self._receive(simulation.partners[slug], body)
             case ["control", *_] if not self._may_control():
@@ -361,6 +400,17 @@ class Door(BaseHTTPRequestHandler):
             return
         self._answer(202, None)
 
+    def _ask_the_bank(self, path: str, query: Mapping[str, str], form: Mapping[str, str]) -> None:
+        said = self.server.simulation.bank.answer(self.command, path, query, dict(self.headers), form)
+        self._write(
+            said.status,
+            said.content_type,
+            said.body[: len(said.body) // 2] if said.cut else said.body,
+            headers={**said.headers, **({"Connection": "close"} if said.cut else {})},
+            length=len(said.body),
+        )
+        self.close_connection = self.close_connection or said.cut
+
     def _may_control(self) -> bool:
         given = self.headers.get("Authorization", "").encode()
         return hmac.compare_digest(given, f"Bearer {self.server.token}".encode())
@@ -385,10 +435,20 @@ class Door(BaseHTTPRequestHandler):
     def _answer(self, status: int, value: object) -> None:
         self._write(status, "application/json", b"" if value is None else json.dumps(value).encode())
 
-    def _write(self, status: int, content_type: str, content: bytes) -> None:
+    def _write(
+        self,
+        status: int,
+        content_type: str,
+        content: bytes,
+        *,
+        headers: Mapping[str, str] | None = None,
+        length: int | None = None,
+    ) -> None:
         self.send_response(status)
         self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Content-Length", str(len(content) if length is None else length))
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.send_header("X-Content-Type-Options", "nosniff")
         self.send_header("Content-Security-Policy", "default-src 'none'")
         self.end_headers()

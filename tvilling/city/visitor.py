@@ -73,6 +73,19 @@ class _FormReader(HTMLParser):
             self._open = None
 
 
+class _LinkReader(HTMLParser):
+    """The one link on a page that leads to another host."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away: str | None = None
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = dict(attrs)
+        if tag == "a" and attributes.get("rel") == "noreferrer":
+            self.away = attributes.get("href")
+
+
 def read_forms(page: str) -> list[Form]:
     """Every form of an HTML page."""
     reader = _FormReader()
@@ -147,6 +160,25 @@ class Visitor:
         if answer.status_code != 303:
             raise VisitorError("the answer to the consent question was not taken")
         return answer.headers["location"]
+
+    def connect_source(self, slug: str) -> None:
+        """Connect a source on its page: go there, sign in as oneself, say yes, and come back."""
+        form = self._form("/-/sources", action_ends_with=f"/-/sources/{slug}/connect")
+        page = self._post(form.action, form.hidden())
+        reader = _LinkReader()
+        reader.feed(page.text)
+        if reader.away is None:
+            raise VisitorError(f"no page leads to {slug}")
+        with httpx.Client(timeout=20.0, follow_redirects=False) as elsewhere:
+            shown = elsewhere.get(reader.away)
+            if shown.status_code != 200 or not read_forms(shown.text):
+                raise VisitorError(f"{slug} shows no page to sign in on ({shown.status_code})")
+            answer = elsewhere.post(reader.away, data={"person": self.handle, "answer": "yes"})
+        if answer.status_code != 303:
+            raise VisitorError(f"{slug} did not send us back ({answer.status_code})")
+        back = self._http.get(answer.headers["location"])
+        if back.status_code != 303:
+            raise VisitorError(f"coming back from {slug} answered {back.status_code}")
 
     def withdraw(self, grant: str) -> None:
         """Withdraw one grant, in one step, on the consent centre."""

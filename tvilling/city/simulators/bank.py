@@ -7,6 +7,7 @@ Faults, each so many times as its number says: `busy` (429 with Retry-After), `i
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -33,6 +34,7 @@ class Bank:
         faults: What goes wrong, and how many times more.
         extra: Movements beside the everyday ones, by handle.
         asked: Every address that was asked, for who wants to count.
+        served: By customer: each booked payment that was told in a whole answer.
     """
 
     sign_in: SignInServer
@@ -42,6 +44,11 @@ class Bank:
     faults: dict[str, int] = field(default_factory=dict)
     extra: dict[str, list[Movement]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    served: dict[str, set[tuple[int, float, str, int]]] = field(default_factory=dict)
+
+    def payments_served(self) -> dict[str, int]:
+        """How many booked payments each customer's askers were given, each counted once."""
+        return {person: len(payments) for person, payments in list(self.served.items())}
 
     def answer(
         self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], form: Mapping[str, str]
@@ -81,7 +88,20 @@ class Bank:
         first, last = (date.fromisoformat(query[name]) for name in ("fromDate", "toDate"))
         found = self._transactions(self.households[person], account, first, last)[: int(query.get("rowLimit", 1000))]
         whole = json_answer(200, {"transactions": found, "errors": []}, MEDIA_TYPE)
-        return Answer(200, whole.body, MEDIA_TYPE, cut=self._happens("cut"))
+        if self._happens("cut"):
+            return Answer(200, whole.body, MEDIA_TYPE, cut=True)
+        self._count(person, found)
+        return whole
+
+    def _count(self, person: str, found: list[dict[str, Any]]) -> None:
+        likes: Counter[tuple[int, float, str]] = Counter()
+        served = self.served.setdefault(person, set())
+        for each in found:
+            told = each["transaction"]
+            if told["bookingStatus"] == "BOOKED" and told["amount"] < 0:
+                like = (told["date"], told["amount"], told["cleanedDescription"])
+                likes[like] += 1
+                served.add((*like, likes[like]))
 
     def _transactions(self, household: Household, account: str, first: date, last: date) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []

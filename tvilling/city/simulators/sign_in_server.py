@@ -141,6 +141,19 @@ class SignInServer:
         for family in self._families:
             family.live = False
 
+    def to_json(self) -> list[dict[str, Any]]:
+        """What must outlive a restart: whose yes is still good, and by which refresh token; access tokens are got anew."""
+        return [
+            {"person": each.person, "refresh": each.refresh, "used": sorted(each.used)[-50:]}
+            for each in self._families
+            if each.live
+        ]
+
+    def take_up(self, state: list[dict[str, Any]]) -> None:
+        """The yeses of an earlier run."""
+        for each in state:
+            self._families.append(_Family(each["person"], refresh=each["refresh"], used=set(each["used"])))
+
     def living(self) -> int:
         """How many of its citizens' yeses are still good."""
         return sum(family.live for family in self._families)
