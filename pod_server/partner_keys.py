@@ -6,13 +6,18 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
-
 from pod_server.clock import microseconds
 from pod_server.outbound import OutboundError
 from pod_server.partner_standing import By, find, note
-from pod_server.partners import Partner, PartnerInvalid, check_keys, check_redirect_uri, find_partner
+from pod_server.partners import (
+    Partner,
+    PartnerInvalid,
+    check_keys,
+    check_redirect_uri,
+    find_partner,
+    require_own_keys,
+    thumbprint_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -82,27 +87,17 @@ def fetch_key_set(host: Host, address: str) -> dict[str, Any]:
 
     Raises:
         PartnerInvalid: the address is not spoken to, does not answer, or answers something else.
+        LookupsBusy: so many other hosts are being waited for that this is to come again.
     """
     check_redirect_uri(address)
     try:
-        answer = host.outbound.get(address, {"Accept": "application/jwk-set+json, application/json"})
+        with host.lookups.turn():  # strangers choose the address: few are waited for at a time
+            answer = host.outbound.get(address, {"Accept": "application/jwk-set+json, application/json"})
     except OutboundError as error:
         raise PartnerInvalid(f"jwks_uri: {error}") from error
     if answer.status != 200:
         raise PartnerInvalid(f"jwks_uri: it answered {answer.status}")
     return read_key_set(answer.body)
-
-
-def thumbprint_of(key: Mapping[str, Any]) -> str:
-    """RFC 7638 with SHA-256, base64url.
-
-    Raises:
-        PartnerInvalid: no key.
-    """
-    try:
-        return str(KeySet.import_key_set({"keys": [dict(key)]}).keys[0].thumbprint())
-    except (JoseError, ValueError, KeyError, TypeError) as error:
-        raise PartnerInvalid("jwks: these keys cannot be read") from error
 
 
 def list_keys(partner: Partner) -> list[Key]:
@@ -130,6 +125,7 @@ def add_key(host: Host, client_id: str, text: str, *, by: By) -> list[Key]:
         present = [named(key) for key in partner.jwks["keys"]]
         if {thumbprint_of(key) for key in added} & {thumbprint_of(key) for key in present}:
             raise PartnerInvalid("jwks: the key is there already")
+        require_own_keys(tx, added, but=client_id)
         keys = check_keys({"keys": [*present, *added]})
         if len({key["kid"] for key in keys["keys"]}) != len(keys["keys"]):
             raise PartnerInvalid("jwks: another key has this kid; give the new one a name of its own")

@@ -29,8 +29,10 @@ from pod_server.partners import (
     PartnerError,
     PartnerInvalid,
     add_partner,
+    check_keys,
     find_partner,
     remove_partner,
+    require_own_keys,
     require_own_name,
 )
 from vocab.kinds import load_kinds
@@ -115,16 +117,21 @@ def note(host: Host, tx: Transaction, client_id: str, by: By, act: str, **detail
 
 def acts(host: Host, client_id: str | None = None, *, limit: int = 50) -> list[Act]:
     """The latest acts about one partner, or about all, newest first."""
-    columns = "client_id, at, by_role, by_name, act, detail"
     with host.storage.read() as tx:
-        rows = (
-            tx.all(f"SELECT {columns} FROM operator_act ORDER BY at DESC, act_id LIMIT ?", (limit,))
-            if client_id is None
-            else tx.all(
-                f"SELECT {columns} FROM operator_act WHERE client_id = ? ORDER BY at DESC, act_id LIMIT ?",
-                (client_id, limit),
-            )
+        return acts_in(tx, client_id, limit=limit)
+
+
+def acts_in(tx: Transaction, client_id: str | None = None, *, limit: int = 50) -> list[Act]:
+    """As `acts`, in the caller's transaction."""
+    columns = "client_id, at, by_role, by_name, act, detail"
+    rows = (
+        tx.all(f"SELECT {columns} FROM operator_act ORDER BY at DESC, act_id LIMIT ?", (limit,))
+        if client_id is None
+        else tx.all(
+            f"SELECT {columns} FROM operator_act WHERE client_id = ? ORDER BY at DESC, act_id LIMIT ?",
+            (client_id, limit),
         )
+    )
     return [Act(ClientId(row[0]), moment(row[1]), By(row[2], row[3]), row[4], json.loads(row[5])) for row in rows]
 
 
@@ -164,6 +171,8 @@ def apply(
     if not notices:
         raise PartnerInvalid("purpose: at least one, with its kinds and its text")
     require_room(host)
+    with host.storage.read() as tx:
+        require_own_keys(tx, check_keys(jwks)["keys"])
     partner = add_partner(
         host,
         name=name,
@@ -224,12 +233,15 @@ def admit(host: Host, client_id: str, *, by: By, limits: Limits | None = None) -
     Raises:
         NoSuchPartner: there is none.
         StandingChanged: it has not applied, or was answered.
-        PartnerInvalid: its name is read like that of a partner admitted meanwhile.
+        PartnerInvalid: its name is read like that of a partner admitted meanwhile, or it has one of that one's keys.
     """
     limits = limits or Limits()
     with host.storage.write(urgent=True) as tx:
         partner = _require(tx, client_id, {APPLIED}, "admit")
         require_own_name(tx, partner.name, but=client_id)
+        require_own_keys(tx, partner.jwks["keys"], but=client_id)
+        if not partner_notices.of_partner(tx, client_id):
+            raise PartnerInvalid("notice: the application tells citizens nothing; it was cut off. Let it be sent anew")
         _set(host, tx, client_id, ACTIVE)
         _write_limits(tx, client_id, limits)
         partner_notices.admit_proposed(host, tx, client_id)

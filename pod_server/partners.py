@@ -134,6 +134,11 @@ class Partner:
         return self.state in {APPLIED, ACTIVE} and self.stopped is None
 
     @property
+    def is_admitted(self) -> bool:
+        """Whether the municipality has let it in, and nothing stops it now: what it says of itself was read by somebody."""
+        return self.state == ACTIVE and self.stopped is None
+
+    @property
     def is_told(self) -> bool:
         """Whether messages go to it: a suspended partner must still hear that a consent was withdrawn."""
         return self.state in {APPLIED, ACTIVE, SUSPENDED}
@@ -289,6 +294,31 @@ def require_own_name(tx: Transaction, name: str, *, but: str = "") -> None:
     rows = tx.all("SELECT client_id, name FROM partner WHERE state IN ('active', 'suspended')")
     if any(likeness(other) == like for client_id, other in rows if client_id != but):
         raise PartnerInvalid("name: another partner has it, or one that is read like it")
+
+
+def thumbprint_of(key: Mapping[str, Any]) -> str:
+    """RFC 7638 with SHA-256, base64url.
+
+    Raises:
+        PartnerInvalid: no key.
+    """
+    try:
+        return str(KeySet.import_key_set({"keys": [dict(key)]}).keys[0].thumbprint())
+    except (JoseError, ValueError, KeyError, TypeError) as error:
+        raise PartnerInvalid("jwks: these keys cannot be read") from error
+
+
+def require_own_keys(tx: Transaction, keys: Sequence[Mapping[str, Any]], *, but: str = "") -> None:
+    """Hold keys against those of admitted partners: public keys are public, and by them a partner is known to other hosts.
+
+    Raises:
+        PartnerInvalid: an admitted partner has one of them.
+    """
+    wanted = {thumbprint_of(key) for key in keys}
+    rows = tx.all("SELECT client_id, jwks FROM partner WHERE state IN ('active', 'suspended')")
+    for client_id, jwks in rows:
+        if client_id != but and wanted & {thumbprint_of(key) for key in json.loads(jwks)["keys"]}:
+            raise PartnerInvalid("jwks: another partner has this key")
 
 
 _COLUMNS = "client_id, name, jwks, redirect_uris, webhook, about, state, reason, stopped_at, limits, sandbox"

@@ -75,7 +75,7 @@ class Offer:
 def find_operator(host: Host, operator: str) -> Partner | None:
     """The admitted partner that runs an operator's programmes; the first admitted where there are several."""
     for partner in partners.list_partners(host):
-        if partner.active and partner.about.get(OPERATOR_ROLE) == operator:
+        if partner.is_admitted and partner.about.get(OPERATOR_ROLE) == operator:
             return partner
     return None
 

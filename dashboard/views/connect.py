@@ -15,7 +15,7 @@ from flask import Response, request
 from dashboard import frame
 from dashboard.views.vocabulary import public_file
 from dashboard.visits import visit
-from pod_server.partners import ACTIVE, PartnerInvalid, check_redirect_uri, list_partners
+from pod_server.partners import PartnerInvalid, check_redirect_uri, list_partners
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,12 +37,7 @@ def connect_page(host: Host) -> Response:
         query = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name != "iss"]
         onwards = urlunsplit((*parts[:3], urlencode([*query, ("iss", host.base_url)]), ""))
         partner = next(
-            (
-                each.name
-                for each in list_partners(host)
-                if each.active and each.state == ACTIVE and _is_at(each.redirect_uris, origin)
-            ),
-            "",
+            (each.name for each in list_partners(host) if each.is_admitted and _is_at(each.redirect_uris, origin)), ""
         )
     return frame.page(
         "connect.html.jinja",

@@ -6,6 +6,7 @@ none to change into another's. Nothing here tells of a citizen: deliveries are c
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from flask import Response, redirect, request
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from pod_server.partner_standing import Act
 
 HERE = "/-/partners/console"
+MOST_TESTS_AN_HOUR = 10
 LOOKS = {"applied": "wait", "active": "good", "suspended": "bad", "refused": "bad"}
 _MESSAGE_LOOKS = {"waiting": "wait", "delivered": "good", "given-up": "bad"}
 _NOTICE_LOOKS = {"proposed": "wait", "current": "good", "replaced": "plain", "refused": "bad"}
@@ -385,6 +387,10 @@ def send_test(host: Host) -> AnyResponse:
         ):
             return redirect(f"{HERE}/messages?done=test-waits", code=303)
         now = host.clock.protocol_now()
+        lately = [act for act in partner_standing.acts_in(tx, partner.client_id) if act.act == "test-message"]
+        if sum(act.at > now - timedelta(hours=1) for act in lately) >= MOST_TESTS_AN_HOUR:
+            # Anybody may apply and name any address: nobody is to be flooded through this host.
+            return redirect(f"{HERE}/messages?done=test-later", code=303)
         outbox.enqueue(
             host,
             tx,

@@ -358,7 +358,7 @@ class _Arriving:
         self._rows: list[tuple[str, list[Any]]] = []
         self._last: list[tuple[str, list[Any]]] = []
         self._grants: list[Grant] = []
-        self._partners = [each for each in partners.list_partners(host) if each.active]
+        self._partners = [each for each in partners.list_partners(host) if each.is_admitted]
         self._draft: Draft | None = None
 
     @property

@@ -45,7 +45,7 @@ PLACES = ("", "/keys", "/purposes", "/deliveries", "/messages", "/sandbox")
 def test_nothing_of_another_partner_is_on_any_page_or_behind_any_name(host, two):
     mine, theirs = two
     receipt = issue_receipt(
-        host, theirs.client_id, [Item("g", b"")], [ItemAnswer("accepted")], request=b"", response=b""
+        host, theirs.client_id, [Item("g", b"")], [ItemAnswer("accepted")], request_sha256="", response_sha256=""
     )
     with host.storage.write() as tx:
         message = outbox.enqueue(

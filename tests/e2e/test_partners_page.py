@@ -9,22 +9,13 @@ import json
 import re
 import subprocess
 import sys
-import threading
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hosts import make_host
-from running_host import free_port
-from werkzeug.serving import make_server
+from partners_host import served_host
 
-from partner_bridge.outbox import run_outbox
-from pod_server.clock import SystemClock
-from pod_server.outbound import Outbound
 from pod_server.partner_deliveries import totals
 from pod_server.partners import list_partners
-from tvilling.app import create_web_app
-from tvilling.settings import Listen, Settings
 
 PAGE = Path(__file__).parents[2] / "docs" / "partners.md"
 BLOCK = re.compile(r"^```(sh|py)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -36,30 +27,8 @@ pytestmark = pytest.mark.timeout(120)
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     """A host with its pages, doors and outbox, in real time, that may call one loopback address."""
-    folder, port, receiver = tmp_path_factory.mktemp("partners"), free_port(), free_port()
-    base_url = f"http://127.0.0.1:{port}"
-    outbound = Outbound(frozenset({f"http://127.0.0.1:{receiver}"}))
-    host = replace(make_host(folder / "data", SystemClock(), base_url=base_url), outbound=outbound, allow_insecure=True)
-    listen = Listen("127.0.0.1", port)
-    settings = Settings(
-        data_folder=str(folder / "data"), base_url=base_url, live_url=base_url, listen=listen, live_listen=listen
-    )
-    server = make_server("127.0.0.1", port, create_web_app(host, settings), threaded=True)
-    stop = threading.Event()
-    threads = [
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True),
-        threading.Thread(target=run_outbox, args=(host, stop), daemon=True),
-    ]
-    for thread in threads:
-        thread.start()
-    yield host, receiver
-    stop.set()
-    server.shutdown()
-    for thread in threads:
-        thread.join(timeout=10)
-    server.server_close()
-    host.storage.close()
-    host.key_store.close()
+    with served_host(tmp_path_factory.mktemp("partners") / "data") as host:
+        yield host
 
 
 @pytest.fixture(scope="module")

@@ -177,7 +177,7 @@ def test_deliveries_show_counts_and_places_and_nothing_that_was_delivered(pages,
         ItemAnswer("refused", secret, NotAnActivity("$.quantity", f"not {secret}")),
         ItemAnswer("refused", secret, refusal_error(Refused((Reason.OUTSIDE_WINDOW,)))),
     ]
-    receipt = issue_receipt(pages.host, partner.client_id, items, answers, request=b"", response=b"")
+    receipt = issue_receipt(pages.host, partner.client_id, items, answers, request_sha256="", response_sha256="")
     listed, one = partner.get(f"{CONSOLE}/deliveries").text, partner.get(f"{CONSOLE}/deliveries/{receipt}").text
     assert receipt in listed
     assert "$.quantity" in one

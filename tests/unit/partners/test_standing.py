@@ -11,7 +11,7 @@ import pytest
 from oauth_client import REDIRECT, PartnerClient, doors
 
 from consent.grant import GrantTerms
-from pod_server import grants, partner_notices, partner_standing, sandbox
+from pod_server import grants, partner_keys, partner_notices, partner_standing, sandbox
 from pod_server.activities import Delivery, Record, append
 from pod_server.authorization.enforcement import require_grant
 from pod_server.authorization.errors import PartnerStopped
@@ -267,3 +267,18 @@ def test_a_removed_partner_is_gone(host):
         partner_standing.find(host, client_id)
     with pytest.raises(NoSuchPartner):
         partner_standing.stop(host, client_id, by=KARI)
+
+
+def test_another_partners_public_key_is_not_taken_for_ones_own(host):
+    """By their keys partners are known again, when a pod moves in: whoever pastes another's key gets nothing by it."""
+    first = applied(host)
+    twin = applied(host, "Sparkesykkel AS", jwks={"keys": [first.key.as_dict(private=False)]})
+    partner_standing.admit(host, first.partner.client_id, by=KARI)
+    with pytest.raises(PartnerInvalid, match="another partner has this key"):
+        partner_standing.admit(host, twin.partner.client_id, by=KARI)
+    with pytest.raises(PartnerInvalid, match="another partner has this key"):
+        applied(host, "Bysykkel Nord", jwks={"keys": [first.key.as_dict(private=False)]})
+    third = applied(host, "Bysykkel Sør")
+    with pytest.raises(PartnerInvalid, match="another partner has this key"):
+        partner_keys.add_key(host, third.partner.client_id, json.dumps(first.key.as_dict(private=False)), by=KARI)
+    assert not third.partner.is_admitted
