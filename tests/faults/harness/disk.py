@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Iterator
 
 _HEAD = struct.Struct("<cQQQIII")
 _SECTOR = 512
@@ -80,10 +79,14 @@ class _Naming:
 
 
 class Disk:
-    """What a process told the system, call by call."""
+    """What a process told the system, call by call.
 
-    def __init__(self, root: str) -> None:
+    `unsynced` is for sabotage: as if the process had left out its syncs of `files`, or of `folders`.
+    """
+
+    def __init__(self, root: str, *, unsynced: str = "") -> None:
         self._root = PurePosixPath(root)
+        self._unsynced = {"": (), "files": (_File,), "folders": (_Folder,)}[unsynced]
         self._top = _Folder()
         self._now: dict[PurePosixPath, _File | _Folder] = {self._root: self._top}
         self._by_inode: dict[int, _File | _Folder] = {}
@@ -146,6 +149,8 @@ class Disk:
             self._now[new / path.relative_to(old)] = one
 
     def _sync(self, what: _File | _Folder) -> None:
+        if isinstance(what, self._unsynced):
+            return
         if isinstance(what, _File):
             _carry_out(what.safe, what.since)
             what.since.clear()
@@ -257,12 +262,9 @@ def write_out(left: dict[str, bytes | None], folder: Path) -> None:
             path.write_bytes(content)
 
 
-def disks(calls: list[Call], places: list[int]) -> Iterator[tuple[int, Disk]]:
-    """The disk after so many calls, for each place in ascending order; the same disk goes on to the next."""
-    disk = Disk(calls[0].first)
-    done = 0
-    for place in places:
-        for call in calls[done:place]:
-            disk.take(call)
-        done = place
-        yield place, disk
+def disk_after(calls: list[Call], place: int, *, unsynced: str = "") -> Disk:
+    """The disk after so many calls."""
+    disk = Disk(calls[0].first, unsynced=unsynced)
+    for call in calls[:place]:
+        disk.take(call)
+    return disk

@@ -35,7 +35,7 @@ static size_t root_length;
 static int trace = -1;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned char watched[65536];
-static int fault, lies_about_syncs, lies_about_folders;
+static int fault;
 static long countdown, calls;
 
 #define REAL(name) ({ static __typeof__(&name) real_; if (!real_) real_ = (__typeof__(&name))dlsym(RTLD_NEXT, #name); real_; })
@@ -106,8 +106,6 @@ static int strikes(int takes_room, int is_sync) {
 
 /* For the program under test: which fault, and after how many calls (of the kind that it concerns). */
 void faults_arm(int which, long after) { pthread_mutex_lock(&lock); fault = which; countdown = after; pthread_mutex_unlock(&lock); }
-/* For sabotage: syncs of files, or of folders, are told to nobody, as by a program that leaves them out. */
-void faults_leave_out(int files, int folders) { lies_about_syncs = files; lies_about_folders = folders; }
 long faults_calls(void) { return calls; }
 int faults_struck(void) { return fault != NOTHING && countdown < 0; }
 void faults_note(const char *data, size_t length) {
@@ -229,7 +227,6 @@ int fallocate64(int fd, int mode, off64_t at, off64_t length) { return fallocate
 static int sync_any(int fd, long number) {
     struct stat about;
     if (!is_watched(fd, &about)) return syscall(number, fd);
-    if (S_ISDIR(about.st_mode) ? lies_about_folders : lies_about_syncs) return 0;
     pthread_mutex_lock(&lock);
     int answer = 0;
     /* Nothing is asked of the real disk: what is durable is decided by the trace. */

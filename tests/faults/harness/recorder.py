@@ -18,7 +18,6 @@ class Recorder:
         self._note.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
         self.arm = library.faults_arm
         self.arm.argtypes = [ctypes.c_int, ctypes.c_long]
-        self.leave_out = library.faults_leave_out
         self.struck = library.faults_struck
 
     def note(self, **members: Any) -> None:

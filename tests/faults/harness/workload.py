@@ -3,7 +3,7 @@
 Before each act a note says what is tried, and after it what was acknowledged; notes stand in the trace between the
 calls, so that it is known for each place what the house had promised by then. A note's "try" is the number of its act.
 
-    python -m faults.harness.workload FOLDER SEED [--fault KIND AFTER] [--in ACT] [--without files|folders] [--back DAYS]
+    python -m faults.harness.workload FOLDER SEED [--fault KIND AFTER] [--in ACT] [--back DAYS]
 """
 
 from __future__ import annotations
@@ -480,12 +480,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--fault", choices=FAULTS, help="which")
     parser.add_argument("--after", type=int, default=0, help="after how many calls that it concerns")
     parser.add_argument("--in", dest="act", default="", help="counted from the beginning of the first act of this name")
-    parser.add_argument("--without", choices=("files", "folders"), help="whose syncs are left out")
     parser.add_argument("--back", type=int, default=0, help="days that the clock goes back half-way")
     asked = parser.parse_args(arguments)
     life = Life(asked.folder, asked.seed)
-    if asked.without:
-        life.recorder.leave_out(int(asked.without == "files"), int(asked.without == "folders"))
     life.begin()
     if asked.fault:
         life.fault = (asked.act, FAULTS[asked.fault], asked.after)
