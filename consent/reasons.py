@@ -52,6 +52,6 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.FIGURE_NOT_GRANTED: "The consent does not cover this.",
     Reason.IN_THE_FUTURE: "The activity claims to happen later than now.",
     Reason.PARTNER_SUSPENDED: "All that this partner does is stopped for now; its console tells by whom and why.",
-    Reason.KIND_BARRED: "The municipality does not let this partner deliver this kind of activity.",
+    Reason.KIND_BARRED: "The municipality does not let this partner deliver or read this kind of activity.",
 }
 """What each reason means, in words that mend the request and reveal nothing more."""

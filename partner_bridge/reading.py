@@ -102,6 +102,9 @@ def read_graph(
         raise _refused(host, permit, Refused((Reason.FIGURE_NOT_GRANTED,)), at)
     if not wanted <= permit.terms.kinds:
         raise _refused(host, permit, Refused((Reason.KIND_NOT_GRANTED,)), at)
+    let_on: frozenset[str] | None = getattr(partner, "kinds", None)  # what the municipality lets the partner handle now
+    if let_on is not None and not wanted <= let_on:
+        raise _refused(host, permit, Refused((Reason.KIND_BARRED,)), at)
     until = min(_moment((asked or {}).get("to"), "to") or at, at)
     first = max(_moment((asked or {}).get("from"), "from") or until - LONGEST_READ, permit.terms.history_from)
     last = min(until, first + LONGEST_READ)

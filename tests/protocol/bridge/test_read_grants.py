@@ -10,9 +10,11 @@ from pyoxigraph import RdfFormat, parse
 from twin_activities import electricity, groceries, trip
 from twin_citizen import Citizen
 
-from pod_server import grants
+from pod_server import grants, partner_standing
 from pod_server.identifiers import Actor
 from pod_server.log import ledger
+from pod_server.partner_standing import By
+from pod_server.partners import Limits
 from pod_server.pods import lock_pod
 from pod_server.vault.key_derivation import Argon2Cost, Passphrase
 
@@ -218,6 +220,15 @@ def test_activities_come_without_free_text_and_under_names_of_this_grant_alone(r
     assert [part["id"] for part in again] == [bus["id"]]
     (event,) = log_of(kari, "read-activities")[1:]
     assert event.count == 50
+
+
+def test_a_kind_that_the_municipality_bars_later_is_not_read_either(reader, kari):
+    grant = reader.given(kinds=frozenset({"transit-trip", "grocery-line"}), figures=frozenset())
+    limits = Limits(kinds=frozenset({"transit-trip"}))
+    partner_standing.limit(kari.host, reader.client.client_id, limits, by=By("operator", "the test"))
+    assert slug(reader.get(f"{grant}/graph")) == "kind-barred"
+    assert len(reader.get(f"{grant}/graph?kind=transit-trip").json()["part"]) == 1
+    assert [event.outcome for event in log_of(kari, "read")] == ["kind-barred"]
 
 
 def test_finer_than_agreed_comes_as_sums_of_whole_past_days(reader):
