@@ -31,8 +31,7 @@ def choose() -> Path | None:
     _remove_what_killed_runs_left()
     if min(shutil.disk_usage(MEMORY).free, psutil.virtual_memory().available) < NEEDED_BYTES:
         return None
-    folder = MEMORY / f"{_PREFIX}{os.getpid()}"
-    folder.mkdir(exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=MEMORY))
     folder.chmod(0o711)  # PostgreSQL's account goes through it to a folder of its own
     os.environ["TMPDIR"] = str(folder)
     tempfile.tempdir = None
@@ -41,7 +40,7 @@ def choose() -> Path | None:
 
 def _remove_what_killed_runs_left() -> None:
     for folder in MEMORY.glob(f"{_PREFIX}*"):
-        number = folder.name.removeprefix(_PREFIX)
+        number = folder.name.removeprefix(_PREFIX).partition("-")[0]
         if number.isdigit() and not psutil.pid_exists(int(number)):
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -6,10 +6,12 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 
+import memory_folder
 import psutil
 import pytest
 from ending import end, family_of, forked, killed_after, outcome_of
@@ -41,6 +43,25 @@ def test_ports_for_servers_are_free_and_lie_where_no_outgoing_connection_takes_t
     assert max(ports) < first
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="taken"):
         house_ports.free_port(range(taken.getsockname()[1], taken.getsockname()[1] + 1))
+
+
+def test_files_lie_in_memory_only_where_there_is_plenty_and_nothing_stays_there(monkeypatch, tmp_path):
+    monkeypatch.setattr(memory_folder, "MEMORY", tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setenv("TMPDIR", "/somewhere")
+    assert memory_folder.choose() is None, "whoever sets TMPDIR has chosen"
+    monkeypatch.delenv("TMPDIR")
+    ended = subprocess.Popen(["true"])
+    ended.wait(10)
+    (tmp_path / f"tvilling-tests-{ended.pid}-left").mkdir()
+    monkeypatch.setattr(memory_folder, "NEEDED_BYTES", 2**60)
+    assert memory_folder.choose() is None
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(memory_folder, "NEEDED_BYTES", 0)
+    chosen = memory_folder.choose()
+    assert Path(tempfile.gettempdir()) == chosen
+    memory_folder.leave(chosen, keep=False)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_program_that_does_not_want_to_end_is_ended_with_its_children():
