@@ -299,8 +299,17 @@ def _database_file(database: Path) -> Iterator[Finding]:
                 )
             if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
                 yield _damaged("database", database)
-    except sqlite3.Error:
-        yield _damaged("database", database)
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY:
+            # A rollback journal lies beside it, which whoever only looks must not carry out.
+            yield Finding(
+                "database",
+                "wrong",
+                f"a crash left {database} half made",
+                "start the server, or run tvilling migrate: what was half done is taken back",
+            )
+        else:
+            yield _damaged("database", database)
 
 
 def _key_store_file(keys: Path) -> Iterator[Finding]:

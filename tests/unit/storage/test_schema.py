@@ -14,6 +14,7 @@ from pod_server.storage.errors import DataFolderTooNew, DataFolderTooOld, Storag
 from pod_server.storage.migrate import migrate
 from pod_server.storage.schema_version import SCHEMA_VERSION, schema_statements, tables_of_pods
 from pod_server.storage.sqlite import SqliteStorage, open_storage, schema_version_of
+from tvilling import doctor
 
 
 def test_migrating_twice_changes_nothing_the_second_time(tmp_path):
@@ -113,8 +114,11 @@ def test_a_first_migration_that_was_cut_off_is_taken_back_and_done_again(tmp_pat
     assert half_done.keys() == {"tvilling.sqlite", "tvilling.sqlite-journal"}
     for name, content in half_done.items():
         (tmp_path / name).write_bytes(content)
+    (found,) = doctor._database_file(path)
+    assert "half made" in found.what
     assert schema_version_of(path) == 0
     assert migrate(path) == SCHEMA_VERSION == schema_version_of(path)
+    assert [*doctor._database_file(path)] == []
 
 
 def test_a_disk_too_full_for_the_first_migration_is_said_so_and_with_room_it_is_done(tmp_path):
