@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal
 
 from pod_server.authorization.grant_rows import grant_in_pod
 from pod_server.clock import microseconds
@@ -26,7 +27,11 @@ if TYPE_CHECKING:
     from pod_server.host import Host
     from pod_server.storage.ports import Transaction
 
-LANGUAGES = ("nb", "en")
+Language = Literal["nb", "nn", "en"]
+LANGUAGES: tuple[Language, ...] = ("nb", "nn", "en")
+NOTIFY_WITHIN = timedelta(hours=72)
+"""GDPR Art. 33(1), from when the breach became known."""
+
 _DAY_MICROSECONDS = 86_400_000_000
 _LOGS_A_TRANSACTION = 50
 
@@ -42,6 +47,8 @@ class Affected:
         kinds: The kinds of activity that those consents cover.
         figures: The figures of the twin that those consents let the partner read.
         records: How many records were delivered or tried, and how often was read, in the period.
+        locked: Whether the citizen locked the pod. Who, under which consent, which kinds and how many is known of locked pods
+            too; what the records said is known of none of them here, and of a locked one to nobody but its citizen.
     """
 
     handle: str
@@ -50,6 +57,7 @@ class Affected:
     kinds: set[str] = field(default_factory=set)
     figures: set[str] = field(default_factory=set)
     records: int = 0
+    locked: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,6 +94,25 @@ class Breach:
         of_figures = {load_shared_figures()[figure].category for figure in self.figures}
         return sorted((of_kinds | of_figures) - {""})
 
+    @property
+    def records(self) -> int:
+        """How many records, of all citizens together."""
+        return sum(one.records for one in self.affected)
+
+    @property
+    def locked(self) -> int:
+        """How many of the affected have locked their pods."""
+        return sum(one.locked for one in self.affected)
+
+    def words(self, language: Language) -> list[tuple[str, str]]:
+        """What is concerned, as (title, description)."""
+        kinds, figures = load_kinds().by_slug, load_shared_figures()
+        labels = [kinds[kind].labels[language] for kind in self.kinds]
+        return [
+            *((label.title, label.description) for label in labels),
+            *((figures[each].titles[language], figures[each].descriptions[language]) for each in self.figures),
+        ]
+
 
 def find_breach(host: Host, partner: str, first: datetime, last: datetime) -> Breach:
     """Whom a partner's breach concerns.
@@ -107,24 +134,24 @@ def find_breach(host: Host, partner: str, first: datetime, last: datetime) -> Br
     simulated: set[PodId] = set()
     with host.storage.read() as tx:
         rows = tx.all(
-            "SELECT consent.pod_id, pod.handle, pod.simulated, consent.grant_id, consent.kinds, "
+            "SELECT consent.pod_id, pod.handle, pod.simulated, pod.state, consent.grant_id, consent.kinds, "
             "SUM(consent_use.accepted + consent_use.duplicates + consent_use.refused + consent_use.reads) "
             "FROM consent "
             "JOIN consent_use ON consent_use.pod_id = consent.pod_id AND consent_use.grant_id = consent.grant_id "
             "JOIN pod ON pod.pod_id = consent.pod_id "
             "WHERE consent.client_id = ? AND consent_use.day BETWEEN ? AND ? "
-            "GROUP BY consent.pod_id, pod.handle, pod.simulated, consent.grant_id, consent.kinds "
+            "GROUP BY consent.pod_id, pod.handle, pod.simulated, pod.state, consent.grant_id, consent.kinds "
             "ORDER BY pod.handle, consent.grant_id",
             (found.client_id, *days),
         )
-        readable = {row[3]: _figures_of(host, tx, PodId(row[0]), row[3]) for row in rows if row[5]}
-    for pod_id, handle, is_simulated, grant_id, kinds, records in rows:
+        readable = {row[4]: _figures_of(host, tx, PodId(row[0]), row[4]) for row in rows if row[6]}
+    for pod_id, handle, is_simulated, state, grant_id, kinds, records in rows:
         if not records:
             continue
         if is_simulated:
             simulated.add(PodId(pod_id))
             continue
-        one = citizens.setdefault(PodId(pod_id), Affected(handle, PodId(pod_id)))
+        one = citizens.setdefault(PodId(pod_id), Affected(handle, PodId(pod_id), locked=state == "locked"))
         one.grants.append(grant_id)
         one.kinds |= set(json.loads(kinds))
         one.figures |= readable[grant_id]
@@ -161,22 +188,15 @@ def record_breach(host: Host, breach: Breach) -> None:
         host.signal.notify([one.pod_id for one in affected[start : start + _LOGS_A_TRANSACTION]])
 
 
-def notice(breach: Breach, base_url: str, language: str) -> str:
+def notice(breach: Breach, base_url: str, language: Language) -> str:
     """The notice to the citizens (Art. 34(2)): what happened, to which data, what it may lead to, what they can do.
 
     Args:
         breach: Whom it concerns.
         base_url: Of the host, for the address of the consent centre.
-        language: `nb` or `en`.
+        language: `nb`, `nn` or `en`.
     """
-    kinds = load_kinds()
-    shown = load_shared_figures()
-    lines = [
-        f"- {label.title}: {label.description}"
-        for label in (kinds.by_slug[kind].labels[language] for kind in breach.kinds)
-    ]
-    lines += [f"- {shown[each].titles[language]}: {shown[each].descriptions[language]}" for each in breach.figures]
-    what = "\n".join(lines)
+    what = "\n".join(f"- {title}: {description}" for title, description in breach.words(language))
     contact = breach.partner.about.get("contact", "")
     first, last = (f"{day.day}.{day.month}.{day.year}" for day in (breach.first, breach.last))
     if language == "nb":
@@ -192,6 +212,17 @@ def notice(breach: Breach, base_url: str, language: str) -> str:
             "- Klag til Datatilsynet (datatilsynet.no) om du mener at reglene er brutt.\n"
         )
     whom = f"{breach.partner.name} ({contact})" if contact else breach.partner.name
+    if language == "nn":
+        return (
+            f"Brot på personopplysningstryggleiken hos {breach.partner.name}\n\n"
+            f"{breach.partner.name} har hatt eit brot på tryggleiken som gjeld opplysningar om deg. Det gjeld det dei sende til "
+            f"poden din, eller las i han, frå og med {first} til og med {last}:\n{what}\n\n"
+            "Opplysningane kan ha kome på avvegar hos dei. Poden din er ikkje opna: nøklane til han har dei aldri hatt.\n\n"
+            "Kva du kan gjere:\n"
+            f"- Trekk samtykket tilbake, eller slett alt som kom under det: {base_url}/-/my-data\n"
+            f"- Spør {whom} kva dei har om deg, og be dei slette det.\n"
+            "- Klag til Datatilsynet (datatilsynet.no) om du meiner at reglane er brotne.\n"
+        )
     return (
         f"A personal data breach at {breach.partner.name}\n\n"
         f"{breach.partner.name} has had a breach of security that concerns data about you. It concerns what they sent to "
@@ -202,6 +233,51 @@ def notice(breach: Breach, base_url: str, language: str) -> str:
         f"- Ask {whom} what they hold about you, and have them delete it.\n"
         "- Complain to the Norwegian Data Protection Authority (datatilsynet.no) if you think that rules were broken.\n"
     )
+
+
+def authority_notice(breach: Breach, base_url: str, *, known_at: datetime) -> dict[str, Any]:
+    """The notification to Datatilsynet, field by field of Art. 33(3), with what this host knows and blanks for the rest.
+
+    Args:
+        breach: Whom it concerns.
+        base_url: Of the host.
+        known_at: When the command ran: the latest time at which the breach can have become known here.
+
+    Returns:
+        The members of Art. 33(3)(a) to (d), the deadline of Art. 33(1), and what nobody but the partner or the controller
+        can fill in, each as a text that says so.
+    """
+    missing = "To be filled in by whoever notifies: this host cannot know it."
+    name, contact = breach.partner.name, breach.partner.about.get("contact", "")
+    return {
+        "to": "Datatilsynet (melding om avvik, https://www.datatilsynet.no/)",
+        "article": "GDPR Art. 33(3)",
+        "known_here_at": known_at.isoformat(),
+        "notify_before": (known_at + NOTIFY_WITHIN).isoformat(),
+        "reasons_for_delay": "Needed where the notification comes later than 72 hours after the breach was known (Art. 33(1)).",
+        "nature": {
+            "description": missing,
+            "where": f"at {name}, who delivers to pods of {base_url} or reads in them; no key of a pod was ever there",
+            "from": breach.first.date().isoformat(),
+            "to": breach.last.date().isoformat(),
+            "categories_of_data_subjects": ["citizens with a pod who gave this partner a consent"],
+            "approximate_number_of_data_subjects": len(breach.affected),
+            "categories_of_records": [title for title, _ in breach.words("en")],
+            "approximate_number_of_records": breach.records,
+            "of_locked_pods": (
+                f"{breach.locked} of the citizens have locked their pods: consents, kinds and counts are known of them too, "
+                "the contents to nobody here."
+            ),
+        },
+        "contact_point": {"controller": name, "contact": contact or missing, "host": base_url},
+        "likely_consequences": missing,
+        "measures_taken": [
+            "The citizens' notice (Art. 34(2)) is ready in three languages.",
+            f"The partner can be stopped at once: tvilling partner suspend {breach.partner.client_id}.",
+            "Each citizen may withdraw, or have everything that came under the consent erased, with one press.",
+        ],
+        "measures_proposed": missing,
+    }
 
 
 def _partner(host: Host, text: str) -> Partner:

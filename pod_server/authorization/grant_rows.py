@@ -14,6 +14,7 @@ from consent.ledger import EventKind, GrantEvent
 from pod_server.clock import microseconds, moment
 from pod_server.identifiers import GrantId, PodId
 from pod_server.vault.envelope import EnvelopeKey, Place, Scope
+from pod_server.vault.errors import Tampered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,9 +107,9 @@ def _terms_key(host_key: HostKey, pod_id: int, grant_id: str) -> EnvelopeKey:
 
 def _row_of(host_key: HostKey, grant: Grant) -> Sequence[Any]:
     terms = grant.terms
-    sealed = _terms_key(host_key, grant.pod_id, grant.id).seal(
-        _TERMS, json.dumps(terms_to_json(terms)).encode(), os.urandom
-    )
+    # Where the consent stands is sealed in with its terms: a row whose plain columns say otherwise was edited.
+    value = {**terms_to_json(terms), "standing": [str(grant.state), grant.state_version]}
+    sealed = _terms_key(host_key, grant.pod_id, grant.id).seal(_TERMS, json.dumps(value).encode(), os.urandom)
     return (
         grant.pod_id,
         grant.id,
@@ -169,16 +170,25 @@ def events_of(tx: Transaction, pod_id: PodId, grant_id: str) -> list[GrantEvent]
 
 
 @lru_cache(maxsize=4096)
-def _terms_of(host_key: HostKey, pod_id: int, grant_id: str, sealed: bytes) -> GrantTerms:
-    return terms_from_json(json.loads(_terms_key(host_key, pod_id, grant_id).open(_TERMS, sealed)))
+def _terms_of(host_key: HostKey, pod_id: int, grant_id: str, sealed: bytes) -> tuple[GrantTerms, list[Any] | None]:
+    """The terms, and the state and version that they were sealed with; None for rows of before that was so."""
+    value = json.loads(_terms_key(host_key, pod_id, grant_id).open(_TERMS, sealed))
+    return terms_from_json(value), value.get("standing")
 
 
 def _grant_of(host_key: HostKey, row: Row) -> Grant:
     pod_id, grant_id = row[0], row[1]
+    terms, standing = _terms_of(host_key, pod_id, grant_id, bytes(row[14]))
+    if (standing is not None and standing != [row[9], row[10]]) or (row[2], row[7], row[8]) != (
+        terms.client_id,
+        microseconds(terms.expires_at),
+        terms.quota_per_day,
+    ):
+        raise Tampered
     return Grant(
         id=grant_id,
         pod_id=pod_id,
-        terms=_terms_of(host_key, pod_id, grant_id, bytes(row[14])),
+        terms=terms,
         state=GrantState(row[9]),
         state_version=row[10],
         epoch=row[11],

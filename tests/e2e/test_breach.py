@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from click.testing import CliRunner
@@ -55,7 +55,18 @@ def test_those_of_whom_the_partner_sent_something_in_the_period_are_found_and_no
     assert "Varelinjer" in found["notices"]["nb"]
     assert "Grocery lines" in found["notices"]["en"]
     assert "/-/my-data" in found["notices"]["en"]
+    assert "Butikken AS" in found["notices"]["nn"]
     assert "72 hours" in found["note"]
+    assert [one["locked"] for one in found["citizens"]] == [False, False]
+    told = found["authority"]
+    nature = told["nature"]
+    assert nature["approximate_number_of_data_subjects"] == 2
+    assert nature["approximate_number_of_records"] == 6
+    assert nature["categories_of_records"] == ["Electricity", "Grocery lines"]
+    assert {"nature", "contact_point", "likely_consequences", "measures_taken", "measures_proposed"} <= told.keys()
+    known, deadline = (datetime.fromisoformat(told[each]) for each in ("known_here_at", "notify_before"))
+    assert deadline - known == timedelta(hours=72)
+    assert "To be filled in" in told["likely_consequences"], "what only a person can know is left to a person"
     by_name = breach("butikken as", "--from", "2026-11-26", "--to", "2026-11-26")
     assert [(one["handle"], one["records"]) for one in by_name["citizens"]] == [("per", 5)]
     assert "Varelinjer" not in by_name["notices"]["nb"]

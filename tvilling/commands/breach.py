@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import click
 
 from tvilling.commands.frame import Frame, command, moment
@@ -14,14 +16,15 @@ from tvilling.commands.frame import Frame, command, moment
 @click.option("--record", is_flag=True, help="Write it into each affected citizen's log.")
 @command
 def breach(frame: Frame, *, partner: str, first: str, last: str, record: bool) -> None:
-    """List the citizens about whom PARTNER sent anything in the period, and print a notice in Norwegian and English."""
-    from tvilling.breach import LANGUAGES, find_breach, notice, record_breach  # noqa: PLC0415
+    """List the citizens about whom PARTNER sent anything in the period, print the notices, to them and to Datatilsynet."""
+    from tvilling.breach import LANGUAGES, authority_notice, find_breach, notice, record_breach  # noqa: PLC0415
 
     with frame.host() as host:
         found = find_breach(host, partner, moment(first, "--from"), moment(last, "--to"))
         if record:
             record_breach(host, found)
         notices = {language: notice(found, host.base_url, language) for language in LANGUAGES} if found.affected else {}
+        authority = authority_notice(found, host.base_url, known_at=host.clock.protocol_now())
     duty = (
         "The supervisory authority is told within 72 hours of when the breach was known (GDPR Art. 33), the citizens "
         "without undue delay where the risk to them is high (Art. 34)."
@@ -37,7 +40,9 @@ def breach(frame: Frame, *, partner: str, first: str, last: str, record: bool) -
                     "handle": one.handle,
                     "grants": one.grants,
                     "kinds": sorted(one.kinds),
+                    "figures": sorted(one.figures),
                     "records": one.records,
+                    "locked": one.locked,
                 }
                 for one in found.affected
             ],
@@ -45,13 +50,17 @@ def breach(frame: Frame, *, partner: str, first: str, last: str, record: bool) -
             "kinds": found.kinds,
             "categories": found.categories,
             "recorded": record,
+            "figures": found.figures,
+            "locked": found.locked,
             "notices": notices,
+            "authority": authority,
             "note": duty,
         },
         "\n".join(
             [
                 f"{len(found.affected)} citizens are affected: {', '.join(one.handle for one in found.affected) or 'none'}",
                 *(f"\n{text}" for text in notices.values()),
+                "To Datatilsynet:\n" + json.dumps(authority, ensure_ascii=False, indent=1),
                 duty,
             ]
         ),

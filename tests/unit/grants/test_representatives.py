@@ -57,7 +57,7 @@ def events(host, citizen):
 
 def waiting(host, citizen):
     with host.storage.read() as tx:
-        return [each.about for each in reminders.waiting(tx, citizen.pod_id)]
+        return [each.about for each in reminders.waiting(tx, citizen.pod_id, host.clock.now())]
 
 
 def test_a_guardian_gives_and_both_logs_say_who_for_whom_under_what(host, nora, ola):
