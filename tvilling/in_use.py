@@ -1,15 +1,22 @@
 """Who uses a data folder, or a database: every process that opens one holds a shared lock; a restore holds it alone.
 
 The locks are `flock`s, and on PostgreSQL advisory locks of a connection kept for it; both end with their process,
-however it dies.
+however it dies. A connection may also break while its process lives: then the lock is taken again at once, or, where a
+restore was faster, the process ends.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import select
+import signal
+import threading
+import time
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
+
+import structlog
 
 from tvilling.errors import FolderInUse
 
@@ -56,7 +63,9 @@ def alone(run_folder: Path) -> Iterator[None]:
 
 
 _DATABASE_LOCK = "hashtext('tvilling in use')"
-_held: list[psycopg.Connection[Any]] = []
+_TRY_AGAIN_SECONDS = 0.2
+
+_log = structlog.get_logger("tvilling.in_use")
 
 
 def hold_database(database_url: str | None) -> None:
@@ -67,9 +76,57 @@ def hold_database(database_url: str | None) -> None:
         StorageUnavailable: nobody answers there.
     """
     if database_url is not None:
-        _held.append(
-            _lock_database(database_url, "pg_try_advisory_lock_shared", "a restore is under way in this database")
-        )
+        connection = _hold_shared(database_url)
+        threading.Thread(target=_go_on_holding, args=(database_url, connection), name="in use", daemon=True).start()
+
+
+def _hold_shared(database_url: str) -> psycopg.Connection[Any]:
+    return _lock_database(database_url, "pg_try_advisory_lock_shared", "a restore is under way in this database")
+
+
+def _go_on_holding(database_url: str, connection: psycopg.Connection[Any]) -> None:
+    """Take the lock again whenever its connection broke (a restarted server, a cut line), and the lock with it.
+
+    Where a restore took the database in between, this process must not go on writing to it: it ends.
+    """
+    while True:
+        _wait_until_lost(connection)
+        connection.close()
+        try:
+            connection = _take_again(database_url)
+        except FolderInUse as error:
+            _log.error("database.taken", problem=str(error))
+            end_process()
+            return
+
+
+def _take_again(database_url: str) -> psycopg.Connection[Any]:
+    from pod_server.storage.errors import StorageError  # noqa: PLC0415
+
+    while True:
+        try:
+            return _hold_shared(database_url)
+        except StorageError:  # the server is not back yet: nothing can be written either
+            time.sleep(_TRY_AGAIN_SECONDS)
+
+
+def _wait_until_lost(connection: psycopg.Connection[Any]) -> None:
+    """An idle connection has something to say when it goes away; notices in between are read and let be."""
+    import psycopg  # noqa: PLC0415
+
+    try:
+        while True:
+            poll = select.poll()
+            poll.register(connection.fileno(), select.POLLIN)
+            poll.poll()
+            connection.execute("SELECT 1")
+    except psycopg.Error:
+        return
+
+
+def end_process() -> None:
+    """Ask this process to end in order, as whoever runs it would."""
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextmanager
