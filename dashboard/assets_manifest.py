@@ -14,7 +14,7 @@ from dashboard.errors import AssetsNotBuilt
 
 STATIC = Path(__file__).parent / "static"
 
-OWN_FILES = ("tvilling.css", "scene.css", "live.js", "sheet.js", "passkey.js", "mark.svg")
+OWN_FILES = ("tvilling.css", "scene.css", "live.js", "sheet.js", "passkey.js", "files.js", "mark.svg")
 """Our own files; served with their content's hash as the query."""
 
 _OWN_ICONS = {

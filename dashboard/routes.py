@@ -18,6 +18,7 @@ from dashboard.views import (
     consent_request,
     console,
     demo,
+    files,
     footprint,
     home,
     keys,
@@ -193,6 +194,8 @@ def register(app: Flask, host: Host) -> None:
         lambda slug: providers.back_channel(host, slug),
         methods=["POST"],
     )
+    rule("/-/files", "files", lambda: files.files(host))
+    rule("/-/files", "take-files", lambda: files.take_files(host), methods=["POST"])
     rule("/-/sources", "sources", lambda: sources.sources(host))
     rule("/-/sources/<slug>/back", "source-back", lambda slug: sources.back(host, slug))
     rule("/-/sources/<slug>/connect", "connect", lambda slug: sources.connect(host, slug), methods=["POST"])

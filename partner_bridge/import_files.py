@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from consent.grant import EVENT, GrantState, GrantTerms
-from partner_bridge.channels.file_drop import read_file
+from partner_bridge.channels.file_drop import read_content, read_file
 from partner_bridge.connectors import find_connector
 from partner_bridge.connectors.normalising import Context, normalise, to_item
 from partner_bridge.delivery import ACCEPTED, DUPLICATE, REFUSED, Item, deliver
+from partner_bridge.errors import BodyTooLarge, BodyUnreadable
 from pod_server import grants
 from pod_server.authorization import grant_rows
 from pod_server.identifiers import Actor, GrantId, PodId
@@ -80,14 +81,38 @@ def import_files(
     grant = own_grant(host, pod_id, chosen, actor=actor, vault=vault)
     report = ImportReport()
     for path in map(Path, paths):
-        batch: list[Item] = []
-        for item in _items(host, chosen, path, grant):
-            batch.append(item)
-            if len(batch) == BATCH:
-                _deliver(host, batch, report, path, actor)
-                batch = []
-        _deliver(host, batch, report, path, actor)
+        _take_in(host, path.name, _items(host, chosen, read_file(path, chosen), grant), report, actor)
     return report
+
+
+def import_contents(
+    host: Host, pod_id: PodId, connector: str, files: Sequence[tuple[str, bytes]], *, actor: Actor, vault: Vault
+) -> ImportReport:
+    """As `import_files`, of files that are here already; one that cannot be read is its own problem.
+
+    Raises:
+        UnknownConnector: no connector of that name.
+    """
+    chosen = find_connector(connector)
+    grant = own_grant(host, pod_id, chosen, actor=actor, vault=vault)
+    report = ImportReport()
+    for name, content in files:
+        try:
+            _take_in(host, name, _items(host, chosen, read_content(name, content, chosen), grant), report, actor)
+        except (BodyUnreadable, BodyTooLarge) as error:
+            report.refused += 1
+            report.problems.append({"file": name, **problem_details(error, host.base_url)})
+    return report
+
+
+def _take_in(host: Host, name: str, items: Iterator[Item], report: ImportReport, actor: Actor) -> None:
+    batch: list[Item] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == BATCH:
+            _deliver(host, batch, report, name, actor)
+            batch = []
+    _deliver(host, batch, report, name, actor)
 
 
 def own_grant(host: Host, pod_id: PodId, connector: Connector, *, actor: Actor, vault: Vault | None) -> GrantId:
@@ -110,14 +135,14 @@ def own_grant(host: Host, pod_id: PodId, connector: Connector, *, actor: Actor, 
     return GrantId(grants.give(host, pod_id, terms, actor=actor, vault=vault).id)
 
 
-def _items(host: Host, connector: Connector, path: Path, grant: GrantId) -> Iterator[Item]:
+def _items(host: Host, connector: Connector, payloads: Iterator[bytes], grant: GrantId) -> Iterator[Item]:
     context = Context(host.clock.now())
-    for payload in read_file(path, connector):
+    for payload in payloads:
         for made in normalise(connector, payload, context):
             yield to_item(grant, made, None)
 
 
-def _deliver(host: Host, items: Sequence[Item], report: ImportReport, path: Path, actor: Actor) -> None:
+def _deliver(host: Host, items: Sequence[Item], report: ImportReport, name: str, actor: Actor) -> None:
     if not items:
         return
     for answer in deliver(host, SELF, items, actor=actor):
@@ -126,4 +151,4 @@ def _deliver(host: Host, items: Sequence[Item], report: ImportReport, path: Path
         if answer.status == REFUSED:
             report.refused += 1
             if answer.error is not None and len(report.problems) < PROBLEM_LIMIT:
-                report.problems.append({"file": path.name, **problem_details(answer.error, host.base_url)})
+                report.problems.append({"file": name, **problem_details(answer.error, host.base_url)})
