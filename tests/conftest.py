@@ -18,6 +18,7 @@ from pod_server.clock import SetClock
 from pod_server.storage.postgresql import PostgresqlTransaction
 from pod_server.storage.sqlite import SqliteTransaction
 
+E2E = Path(__file__).parent / "e2e"
 SHARED_SAMPLES = Path(__file__).parents[2] / "shared" / "data" / "samples"
 
 
@@ -100,6 +101,21 @@ _failed = pytest.StashKey[bool]()
 def pytest_configure(config: pytest.Config) -> None:
     """Files lie in memory where there is plenty (memory_folder.py)."""
     config.stash[_memory_folder] = memory_folder.choose()
+
+
+@pytest.hookimpl(tryfirst=True)  # before the scheduler reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share a running host run in one worker: in two, it would be started twice."""
+    for item in items:
+        if (
+            E2E not in item.path.parents
+            or item.get_closest_marker("xdist_group")
+            or not isinstance(item, pytest.Function)
+        ):
+            continue
+        shared = [each for known in item._fixtureinfo.name2fixturedefs.values() for each in known]
+        if any(each.scope == "module" for each in shared):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
