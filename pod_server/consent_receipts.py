@@ -20,19 +20,23 @@ from pod_server import documents
 from pod_server.authorization.enforcement import require_owner
 from pod_server.clock import microseconds
 from pod_server.identifiers import ClientId, GrantId, PodId
+from pod_server.lasting_keys import lasting_signer, list_lasting, rotate_lasting
 from pod_server.opening import OpenPod, custodian_vault, find_pod
-from pod_server.signatures import SignatureInvalid, consent_receipt_key, data_integrity, pairwise_subject
+from pod_server.signatures import PublicKey, SignatureInvalid, base64url, data_integrity, pairwise_subject
 from pod_server.vault.envelope import EnvelopeKey, Place, Scope
 from pod_server.vault.errors import PodLocked
 from vocab.consent_records import CONTEXT_PATH, load_consent_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from consent.grant import Grant
     from consent.ledger import GrantEvent
     from pod_server.host import Host
+    from pod_server.lasting_keys import LastingKey
     from pod_server.partners import Partner
+    from pod_server.signatures import SigningKey
     from pod_server.storage.ports import Transaction
     from pod_server.vault.vault import Vault
 
@@ -55,26 +59,96 @@ def path_of(grant_id: str) -> str:
 
 def verification_method(host: Host) -> str:
     """The IRI of the key that this host signs receipts with."""
-    multikey = data_integrity.multikey(consent_receipt_key(host.host_key).public_key)
-    return f"{host.base_url}{ISSUER_PATH}#{multikey}"
+    return _method_of(host, _signer(host).public_key)
+
+
+def _signer(host: Host) -> SigningKey:
+    return lasting_signer(host.host_key, host.key_store, "receipts")
+
+
+def _method_of(host: Host, key: PublicKey) -> str:
+    return f"{host.base_url}{ISSUER_PATH}#{data_integrity.multikey(key)}"
 
 
 def issuer_document(host: Host) -> dict[str, Any]:
-    """The host's keys for receipts as a controlled identifier document (Controlled Identifiers 1.0, section 2.1)."""
-    issuer, method = f"{host.base_url}{ISSUER_PATH}", verification_method(host)
+    """The host's keys for receipts, now and before, as a controlled identifier document (Controlled Identifiers 1.0, 2.1).
+
+    A receipt has no end, so a key that signs no more is named without `expires`: what it signed is good. One that came into
+    other hands is `revoked` and asserts nothing.
+    """
+    issuer = f"{host.base_url}{ISSUER_PATH}"
+    methods, good = [], []
+    for key in list_lasting(host.host_key, host.key_store, "receipts"):
+        public = PublicKey({"kty": "OKP", "crv": "Ed25519", "x": base64url.write(key.public)})
+        method = {
+            "id": _method_of(host, public),
+            "type": "Multikey",
+            "controller": issuer,
+            "publicKeyMultibase": data_integrity.multikey(public),
+        }
+        if key.revoked_at is None:
+            good.append(method["id"])
+        else:
+            method["revoked"] = key.revoked_at.isoformat().replace("+00:00", "Z")
+        methods.append(method)
     return {
         "@context": "https://www.w3.org/ns/cid/v1",
         "id": issuer,
-        "verificationMethod": [
-            {
-                "id": method,
-                "type": "Multikey",
-                "controller": issuer,
-                "publicKeyMultibase": method.rsplit("#", 1)[1],
-            }
-        ],
-        "assertionMethod": [method],
+        "verificationMethod": methods,
+        "assertionMethod": good,
     }
+
+
+def rotate_key(host: Host, *, compromised: bool = False) -> LastingKey:
+    """Let a new key sign receipts from now on.
+
+    Args:
+        host: The host.
+        compromised: The old key is in other hands: nothing that it signed is taken any more, and the latest receipt of each
+            consent is signed anew (`sign_anew`) by the caller.
+
+    Raises:
+        KeyStoreUnavailable: nothing was changed.
+    """
+    at = host.clock.protocol_now()
+    return rotate_lasting(host.host_key, host.key_store, "receipts", at=at, compromised=compromised)
+
+
+def sign_anew(host: Host, pod_id: PodId) -> int:
+    """Sign the latest receipt of each of a pod's consents with the present key, where an older one signed it; how many.
+
+    Only what this host signed: a receipt that came along with a pod stays its first host's. The pod's own copy follows.
+    """
+    method, renewed = verification_method(host), 0
+    with host.storage.write() as tx:
+        newest = {grant: (sequence, document) for grant, sequence, _, document in all_of_pod(host, tx, pod_id)}
+        for grant, (sequence, document) in newest.items():
+            receipt = json.loads(document)
+            signed_by = str(receipt["proof"]["verificationMethod"])
+            if signed_by == method or not signed_by.startswith(f"{host.base_url}{ISSUER_PATH}#"):
+                continue
+            unsigned = {name: value for name, value in receipt.items() if name != "proof"}
+            text = json.dumps(_signed(host, unsigned, host.clock.now()), ensure_ascii=False).encode()
+            sealed = _key(host, pod_id, grant).seal(_place(sequence), text, os.urandom, compress=True)
+            tx.send(
+                "UPDATE consent_receipt SET receipt = ?, filed = 0 WHERE pod_id = ? AND grant_id = ? AND sequence = ?",
+                (sealed, pod_id, grant, sequence),
+            )
+            renewed += 1
+    if renewed:
+        file_if_open(host, pod_id)
+    return renewed
+
+
+def _signed(host: Host, receipt: Receipt, at: datetime) -> Receipt:
+    key = _signer(host)
+    return data_integrity.sign(
+        receipt,
+        key,
+        verification_method=_method_of(host, key.public_key),
+        created=at,
+        contexts={f"{host.base_url}{CONTEXT_PATH}": load_consent_context()},
+    )
 
 
 def write(host: Host, tx: Transaction, grant: Grant, events: Sequence[GrantEvent], partner: Partner | None) -> Receipt:
@@ -96,13 +170,7 @@ def write(host: Host, tx: Transaction, grant: Grant, events: Sequence[GrantEvent
         ),
     )
     now = host.clock.now()
-    signed = data_integrity.sign(
-        consent_receipt(grant, events, circumstances, at=now),
-        consent_receipt_key(host.host_key),
-        verification_method=verification_method(host),
-        created=now,
-        contexts={f"{host.base_url}{CONTEXT_PATH}": load_consent_context()},
-    )
+    signed = _signed(host, consent_receipt(grant, events, circumstances, at=now), now)
     sequence = len(events)
     sealed = _key(host, grant.pod_id, grant.id).seal(
         _place(sequence), json.dumps(signed, ensure_ascii=False).encode(), os.urandom, compress=True

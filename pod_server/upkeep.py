@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from pod_server import grants, partner_deliveries, resealing
+from pod_server import grants, log_keys, partner_deliveries, resealing
 from pod_server.authorization_server.software_statements import suspend_lapsed
 from pod_server.compaction import compact
 from pod_server.storage.errors import StorageError
@@ -43,6 +43,7 @@ def tend(host: Host) -> Renewal:
     renewal = store.renew_epoch()
     resealing.retire_due(host)
     grants.resume_erasures(host)
+    log_keys.take_over(host)
     partner_deliveries.forget_old(host)
     suspend_lapsed(host)
     arrival.sweep(host)

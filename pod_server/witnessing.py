@@ -20,7 +20,6 @@ from pod_server.log.errors import LogBroken, LogError
 from pod_server.log.tree import consistency_proof
 from pod_server.log.witness import Request
 from pod_server.outbound import OutboundError
-from pod_server.signatures import log_checkpoint_key
 
 if TYPE_CHECKING:
     from pod_server.host import Host
@@ -69,7 +68,7 @@ def parse_witness(text: str) -> tuple[str, VerifierKey]:
 
 def logs_key(host: Host) -> VerifierKey:
     """What a witness is given to know every log of this host by."""
-    return verifier_key(ledger.origins_of(host), log_checkpoint_key(host.host_key))
+    return verifier_key(ledger.origins_of(host), ledger.log_signer(host))
 
 
 def have_witnessed(host: Host, *, at_once: bool = False) -> Sent:
@@ -139,6 +138,10 @@ def _submit(host: Host, url: str, key: VerifierKey, pod_id: PodId) -> bool:
             return _note_refusal(host, key, pod_id, "other", told)
     if answer.status == 422:
         return _note_refusal(host, key, pod_id, "other", known)
+    if answer.status == 403 and _tell_of_new_keys(host, url):
+        answer = _ask(host, url, checkpoint, leaves, min(known, checkpoint.size))
+        if answer.status == _CONFLICT and (told := _told_size(answer)) is not None and told <= checkpoint.size:
+            answer = _ask(host, url, checkpoint, leaves, told)
     if answer.status in {403, 404}:
         raise LogBroken("The witness does not know this host's logs: it is to be given what tvilling log key prints.")
     if answer.status != 200:
@@ -162,6 +165,19 @@ def _submit(host: Host, url: str, key: VerifierKey, pod_id: PodId) -> bool:
             (pod_id, key.name, checkpoint.size, checkpoint.root, cosigned.at * 1_000_000, line, _now(host)),
         )
     return True
+
+
+def _tell_of_new_keys(host: Host, url: str) -> bool:
+    """Give a witness that does not know the key the chain of hand-overs; True if it followed.
+
+    Raises:
+        OutboundError: the witness did not answer.
+    """
+    notes = ledger.hand_overs(host)
+    headers = {"Content-Type": "text/plain; charset=utf-8"}
+    return bool(notes) and all(
+        host.outbound.post(f"{url}/hand-over", note.encode(), headers).status == 200 for note in notes
+    )
 
 
 def _ask(host: Host, url: str, checkpoint: Checkpoint, leaves: list[bytes], old_size: int) -> Response:

@@ -39,6 +39,7 @@ ALLOWED = {
     ),
     r"FROM pull WHERE (next_at|slug)\b": "the agent looks for what is due at sources; the operator asks how a source fares",
     r"\blog_cosignature\b.*LIMIT": "the agent looks for logs that a witness has not seen so; the doctor for those it refuses",
+    r"FROM log_tree WHERE key_number < \?": "the agent looks for logs that do not tell of the host's newest key yet",
     r"^SELECT (MAX|COUNT)\(": "the operator's check-up: one number a shard",
     r"^SELECT state, .*COUNT\(\*\) FROM (pod|consent) GROUP BY": "metrics: one number a shard",
     r"^SELECT DISTINCT pod_id FROM document WHERE binary_name IS NOT NULL$": "the sweeper and the doctor look for files",

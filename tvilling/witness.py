@@ -1,4 +1,4 @@
-"""The witness role: a small server for `POST /add-checkpoint`, a key and a memory in a folder of its own.
+"""The witness role: a small server for `POST /add-checkpoint` and `POST /hand-over`, a key and a memory in a folder of its own.
 
 It needs no data folder of a host and shares nothing with one: whoever wants to watch over a host's logs runs it on
 another machine.
@@ -98,7 +98,7 @@ def open_witness(folder: Path, name: str, logs: Sequence[str], clock: Clock) -> 
 
 
 def create_app(witness: Witness) -> WSGIApplication:
-    """The witness's one door."""
+    """The witness's two doors."""
 
     def application(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         answer = _answer(witness, environ)
@@ -116,8 +116,10 @@ def _answer(witness: Witness, environ: dict[str, Any]) -> Answer:
     def words(status: int, text: str) -> Answer:
         return Answer(status, "text/plain; charset=utf-8", f"{text}\n")
 
-    if environ.get("PATH_INFO") != "/add-checkpoint":
-        return words(404, "This is a witness of logs; it takes POST /add-checkpoint.")
+    doors = {"/add-checkpoint": witness.add_checkpoint, "/hand-over": witness.add_hand_over}
+    door = doors.get(environ.get("PATH_INFO", ""))
+    if door is None:
+        return words(404, "This is a witness of logs; it takes POST /add-checkpoint and POST /hand-over.")
     if environ["REQUEST_METHOD"] != "POST":
         return words(405, "Send it with POST.")
     length = environ.get("CONTENT_LENGTH") or ""
@@ -128,7 +130,7 @@ def _answer(witness: Witness, environ: dict[str, Any]) -> Answer:
     body = environ["wsgi.input"].read(int(length))
     if len(body) != int(length):
         return words(400, "The body was cut off.")
-    return witness.add_checkpoint(body)
+    return door(body)
 
 
 def run(witness: Witness, listen: Listen) -> None:

@@ -70,7 +70,7 @@ class VerifierKey(NamedTuple):
         """
         try:
             name, key_id, encoded = text.split("+", 2)
-            data = _canonical_base64(encoded)
+            data = canonical_base64(encoded)
         except (ValueError, binascii.Error):
             raise LogBroken("The text is no verifier key.") from None
         key = VerifierKey(name, data[1:], data[:1])
@@ -117,11 +117,11 @@ def parse_unverified(note: str) -> tuple[Checkpoint, str, list[tuple[str, bytes]
     try:
         for line in signature_lines:
             dash, name, encoded = line[:2], *line[2:].split(" ")
-            signature = _canonical_base64(encoded)
+            signature = canonical_base64(encoded)
             if dash != _DASH or not _is_key_name(name) or len(signature) < 5:
                 raise failure
             found.append((name, signature))
-        root = _canonical_base64(lines[2])
+        root = canonical_base64(lines[2])
         size = int(lines[1])
     except (ValueError, TypeError, binascii.Error):
         raise failure from None
@@ -158,8 +158,12 @@ def _is_key_name(name: str) -> bool:
     return bool(name) and "+" not in name and not any(character.isspace() for character in name)
 
 
-def _canonical_base64(text: str) -> bytes:
-    # Base64 whose last bits are ignored has several texts for the same bytes; only one of them is accepted.
+def canonical_base64(text: str) -> bytes:
+    """The bytes of a base64 text, of whose several texts for the same bytes only one is accepted.
+
+    Raises:
+        ValueError: it is another, or none.
+    """
     data = base64.b64decode(text, validate=True)
     if base64.b64encode(data).decode() != text:
         raise ValueError("not canonical")

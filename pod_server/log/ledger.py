@@ -24,11 +24,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pod_server.clock import moment
+from pod_server.lasting_keys import lasting_signer, list_lasting
 from pod_server.log.checkpoint import Checkpoint, VerifierKey, sign_checkpoint, verifier_key
 from pod_server.log.errors import LogBroken, NoLog
 from pod_server.log.event import LogEvent
 from pod_server.log.tree import Frontier, consistency_proof, inclusion_proof, leaf_hash, root_of
-from pod_server.signatures import log_checkpoint_key
 from pod_server.vault.envelope import Place, Scope
 from pod_server.vault.errors import Tampered
 from pod_server.vault.inbox import seal_to
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from pod_server.host import Host
     from pod_server.identifiers import PodId
+    from pod_server.signatures import SigningKey
     from pod_server.storage.ports import Question, Row, Transaction
     from pod_server.vault.randomness import RandomBytes
     from pod_server.vault.vault import Vault
@@ -333,7 +334,17 @@ def origins_of(host: Host) -> str:
 
 def log_verifier_key(host: Host, tree: Tree) -> VerifierKey:
     """The key that this log's checkpoints verify with."""
-    return verifier_key(origin_of(host, tree), log_checkpoint_key(host.host_key))
+    return verifier_key(origin_of(host, tree), log_signer(host))
+
+
+def log_signer(host: Host) -> SigningKey:
+    """The key that signs the checkpoints of this host's logs now."""
+    return lasting_signer(host.host_key, host.key_store, "log")
+
+
+def hand_overs(host: Host) -> list[str]:
+    """The notes by which one key of the logs handed over to the next, in their order (hand_over.py)."""
+    return [key.hand_over for key in list_lasting(host.host_key, host.key_store, "log") if key.hand_over]
 
 
 def checkpoint(tx: Transaction, host: Host, pod_id: PodId) -> str:
@@ -345,7 +356,7 @@ def checkpoint(tx: Transaction, host: Host, pod_id: PodId) -> str:
     """
     tree = load_tree(tx, pod_id)
     state = Checkpoint(origin_of(host, tree), tree.frontier.size, tree.frontier.root())
-    return sign_checkpoint(state, log_checkpoint_key(host.host_key))
+    return sign_checkpoint(state, log_signer(host))
 
 
 def leaf_hashes(tx: Transaction, pod_id: PodId, size: int | None = None) -> list[bytes]:
@@ -405,8 +416,8 @@ def cosignatures(tx: Transaction, host: Host, pod_id: PodId) -> list[Witnessed]:
 
 
 def own_note(host: Host, checkpoint: Checkpoint) -> str:
-    """A checkpoint, signed by the host: the same bytes each time."""
-    return sign_checkpoint(checkpoint, log_checkpoint_key(host.host_key))
+    """A checkpoint, signed by the host's present key; an old checkpoint's body, which witnesses cosigned, stays the same."""
+    return sign_checkpoint(checkpoint, log_signer(host))
 
 
 def export(tx: Transaction, host: Host, vault: Vault, pod_id: PodId) -> dict[str, Any]:
@@ -422,6 +433,7 @@ def export(tx: Transaction, host: Host, vault: Vault, pod_id: PodId) -> dict[str
         "format": EXPORT_FORMAT,
         "origin": origin_of(host, tree),
         "key": log_verifier_key(host, tree).encoded(),
+        "hand_overs": hand_overs(host),
         "checkpoint": checkpoint(tx, host, pod_id),
         "witnessed": [each.note for each in cosignatures(tx, host, pod_id) if each.note],
         "events": events[::-1],

@@ -5,13 +5,14 @@ A log that went back to an earlier head without such a leaf was rolled back by s
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pod_server.identifiers import Actor
 from pod_server.log.errors import LogBroken
 from pod_server.log.event import LogEvent
-from pod_server.log.ledger import append, load_tree
-from pod_server.signatures import PublicKey, SignatureInvalid, base64url, log_checkpoint_key
+from pod_server.log.ledger import append, load_tree, log_signer
+from pod_server.signatures import PublicKey, SignatureInvalid, base64url
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -43,7 +44,7 @@ def append_restored(tx: Transaction, host: Host, pod_id: PodId, *, backup: str, 
     """
     frontier = load_tree(tx, pod_id).frontier
     root, when = frontier.root().hex(), taken.isoformat()
-    signature = log_checkpoint_key(host.host_key).sign(_statement(frontier.size, root, backup, when))
+    signature = log_signer(host).sign(_statement(frontier.size, root, backup, when))
     detail: dict[str, str | int] = {
         "backup": backup,
         "taken": when,
@@ -54,16 +55,26 @@ def append_restored(tx: Transaction, host: Host, pod_id: PodId, *, backup: str, 
     return append(tx, pod_id, LogEvent(at=host.clock.now(), actor=Actor("operator"), action=ACTION, detail=detail))
 
 
-def verify_restored(event: LogEvent, key: VerifierKey) -> None:
+def verify_restored(event: LogEvent, *keys: VerifierKey) -> None:
     """Check the signature of such a leaf.
 
+    Args:
+        event: The leaf's.
+        keys: The log's, one after another: the restore was signed with the one of its time.
+
     Raises:
-        LogBroken: the leaf is another's, lacks a part, or was not signed with this key.
+        LogBroken: the leaf is another's, lacks a part, or was signed with none of these keys.
     """
     detail = event.detail
+    failure = LogBroken("The leaf of a restore is not signed with the log's key.")
     try:
         statement = _statement(int(detail["size"]), str(detail["root"]), str(detail["backup"]), str(detail["taken"]))
+        signature = base64url.read(str(detail["signature"]))
+    except (KeyError, ValueError):
+        raise failure from None
+    for key in keys:
         public_key = PublicKey({"kty": "OKP", "crv": "Ed25519", "x": base64url.write(key.public_key)})
-        public_key.verify(base64url.read(str(detail["signature"])), statement)
-    except (KeyError, ValueError, SignatureInvalid):
-        raise LogBroken("The leaf of a restore is not signed with the log's key.") from None
+        with suppress(SignatureInvalid):
+            public_key.verify(signature, statement)
+            return
+    raise failure

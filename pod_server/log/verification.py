@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pod_server.clock import moment
 from pod_server.log import ledger
-from pod_server.log.checkpoint import VerifierKey, verify_checkpoint
+from pod_server.log.checkpoint import VerifierKey, parse_unverified, verify_checkpoint
 from pod_server.log.cosignature import Cosigned, verify_cosignatures
 from pod_server.log.errors import EventRefused, LogBroken
 from pod_server.log.event import canonical
+from pod_server.log.hand_over import ACTION as KEY_CHANGED
+from pod_server.log.hand_over import KeysOfLog
 from pod_server.log.tree import Frontier, leaf_hash, root_of, verify_consistency
 
 if TYPE_CHECKING:
     from pod_server.identifiers import PodId
+    from pod_server.log.checkpoint import Checkpoint
     from pod_server.storage.ports import Transaction
     from pod_server.vault.vault import Vault
 
@@ -65,7 +68,8 @@ def verify_log(
         key = VerifierKey.decode(trusted_key or exported["key"])
         note, events = exported["checkpoint"], exported["events"]
         leaves = [_leaf_of(index, document) for index, document in enumerate(events)]
-        state = verify_checkpoint(note, [key])
+        keys = _keys_of(exported, key)
+        state = _verified(note, keys)
     except (KeyError, TypeError, AttributeError):
         raise LogBroken("The exported log lacks a part.") from None
     if state.size != len(leaves):
@@ -73,17 +77,42 @@ def verify_log(
     if state.root != root_of(leaves):
         raise LogBroken("The events are not those that the checkpoint signs.")
     if earlier_checkpoint is not None:
-        earlier = verify_checkpoint(earlier_checkpoint, [key])
+        earlier = _verified(earlier_checkpoint, keys)
         if earlier.origin != state.origin or earlier.size > state.size:
             raise LogBroken("The log is shorter than, or another than, the one of the earlier checkpoint.")
         if root_of(leaves[: earlier.size]) != earlier.root:
             raise LogBroken("The log does not begin with the events of the earlier checkpoint.")
-    witnessed = _witnessed(exported, key, leaves, witnesses)
-    return VerifiedLog(state.origin, state.size, state.root, key.encoded(), witnessed)
+    witnessed = _witnessed(exported, keys, leaves, witnesses)
+    # The key that one compares with another: the one that is known, where it is given; else the newest.
+    told = key if trusted_key else keys.of_size(state.size)[-1]
+    return VerifiedLog(state.origin, state.size, state.root, told.encoded(), witnessed)
+
+
+def _keys_of(exported: Mapping[str, Any], trusted: VerifierKey) -> KeysOfLog:
+    """The keys of the log, by the hand-overs between them.
+
+    Raises:
+        LogBroken: the chain does not hold together.
+    """
+    notes = exported.get("hand_overs", [])
+    if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
+        raise LogBroken("The exported log lacks a part.")
+    told = [
+        (index, document["event"]["detail"])
+        for index, document in enumerate(exported["events"])
+        if document["event"].get("action") == KEY_CHANGED
+    ]
+    return KeysOfLog(trusted.name, trusted.public_key, notes, told)
+
+
+def _verified(note: str, keys: KeysOfLog) -> Checkpoint:
+    """Check a checkpoint with the keys that may sign one of its size."""
+    claimed, _, _ = parse_unverified(note)
+    return verify_checkpoint(note, keys.of_size(claimed.size))
 
 
 def _witnessed(
-    exported: Mapping[str, Any], key: VerifierKey, leaves: Sequence[bytes], witnesses: Sequence[VerifierKey]
+    exported: Mapping[str, Any], keys: KeysOfLog, leaves: Sequence[bytes], witnesses: Sequence[VerifierKey]
 ) -> tuple[Cosigned, ...]:
     """What these witnesses cosigned: checkpoints of this log, with which it begins."""
     notes = exported.get("witnessed", [])
@@ -91,7 +120,7 @@ def _witnessed(
         raise LogBroken("The exported log lacks a part.")
     found: list[Cosigned] = []
     for note in notes:
-        state = verify_checkpoint(note, [key])
+        state = _verified(note, keys)
         if state.size > len(leaves) or root_of(leaves[: state.size]) != state.root:
             raise LogBroken("A witness has seen other events than these.")
         found += verify_cosignatures(note, witnesses)

@@ -12,13 +12,14 @@ import binascii
 import re
 import sqlite3
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pod_server.log.checkpoint import VerifierKey, parse_unverified, verify_checkpoint
 from pod_server.log.cosignature import cosign
 from pod_server.log.errors import LogBroken
+from pod_server.log.hand_over import read_hand_over
 from pod_server.log.tree import EMPTY_ROOT, HASH_BYTES, verify_consistency
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 BODY_LIMIT_BYTES = 16 * 1024
 _PROOF_LINES = 63
 _OLD = re.compile(r"old (0|[1-9][0-9]{0,18})")
+_SCHEMA_KEYS = "CREATE TABLE IF NOT EXISTS hand_over (name TEXT NOT NULL, old BLOB NOT NULL, new BLOB NOT NULL, note TEXT NOT NULL, PRIMARY KEY (name, old))"
 _SCHEMA = "CREATE TABLE IF NOT EXISTS seen (origin TEXT PRIMARY KEY, size INTEGER NOT NULL, root BLOB NOT NULL, at INTEGER NOT NULL)"
 
 
@@ -107,6 +109,9 @@ class Witness:
         self._guard = threading.Lock()
         with closing(self._connect()) as connection:
             connection.execute(_SCHEMA)
+            connection.execute(_SCHEMA_KEYS)
+            if "signed_by" not in {row[1] for row in connection.execute("PRAGMA table_info(seen)")}:
+                connection.execute("ALTER TABLE seen ADD COLUMN signed_by BLOB")
 
     def add_checkpoint(self, body: bytes) -> Answer:
         """Answer one add-checkpoint request."""
@@ -115,11 +120,11 @@ class Witness:
             claimed, _, _ = parse_unverified(request.note)
         except LogBroken as error:
             return _words(400, str(error))
-        key = self._key_of(claimed.origin)
-        if key is None:
+        known = self._log_of(claimed.origin)
+        if known is None:
             return _words(404, "No log of this name is witnessed here.")
         try:
-            checkpoint = verify_checkpoint(request.note, [key])
+            signed_by, checkpoint = self._signer(request.note, self._keys(known, claimed.origin))
         except LogBroken as error:
             return _words(403, str(error))
         if request.old_size > checkpoint.size:
@@ -127,9 +132,35 @@ class Witness:
         with self._guard, closing(self._connect()) as connection:
             # Looking and writing are one step, also among processes: of two requests from the same old size one wins.
             connection.execute("BEGIN IMMEDIATE")
-            answer = self._judge(connection, request, checkpoint)
+            answer = self._judge(connection, request, checkpoint, signed_by)
             connection.execute("COMMIT" if answer.status == 200 else "ROLLBACK")
             return answer
+
+    def add_hand_over(self, body: bytes) -> Answer:
+        """Follow a host's logs to their next key, if the one that is known here hands over to it."""
+        try:
+            hand_over = read_hand_over(body.decode())
+        except (UnicodeDecodeError, LogBroken) as error:
+            return _words(400, str(error))
+        log = next((log for log in self._logs if log.name == hand_over.name), None)
+        if log is None:
+            return _words(404, "No log of this name is witnessed here.")
+        with self._guard, closing(self._connect()) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            chain = self._chain(connection, log)
+            if hand_over.new in chain:
+                answer = _words(200, "It is known.")
+            elif hand_over.old == chain[-1]:
+                connection.execute(
+                    "INSERT INTO hand_over VALUES (?, ?, ?, ?)",
+                    (log.name, hand_over.old, hand_over.new, hand_over.note),
+                )
+                answer = _words(200, "It is followed.")
+            else:
+                # Also a second hand-over from a key that has handed over: whoever has that key makes no other future.
+                answer = _words(409, "The key that is known here hands over to another.")
+            connection.execute("COMMIT")
+        return answer
 
     def seen(self, origin: str) -> int:
         """The size of a log that was cosigned last; 0 for none."""
@@ -137,7 +168,9 @@ class Witness:
             row = connection.execute("SELECT size FROM seen WHERE origin = ?", (origin,)).fetchone()
         return 0 if row is None else int(row[0])
 
-    def _judge(self, connection: sqlite3.Connection, request: Request, checkpoint: Checkpoint) -> Answer:
+    def _judge(
+        self, connection: sqlite3.Connection, request: Request, checkpoint: Checkpoint, signed_by: bytes
+    ) -> Answer:
         row = connection.execute("SELECT size, root FROM seen WHERE origin = ?", (checkpoint.origin,)).fetchone()
         size, root = (0, b"") if row is None else (int(row[0]), bytes(row[1]))
         if request.old_size != size:
@@ -152,15 +185,46 @@ class Witness:
             return _words(422, str(error))
         at = int(self._clock.protocol_now().timestamp())
         connection.execute(
-            "INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?)", (checkpoint.origin, checkpoint.size, checkpoint.root, at)
+            "INSERT OR REPLACE INTO seen (origin, size, root, at, signed_by) VALUES (?, ?, ?, ?, ?)",
+            (checkpoint.origin, checkpoint.size, checkpoint.root, at, signed_by),
         )
         return Answer(200, "text/plain; charset=utf-8", cosign(checkpoint, self._name, self._key, at))
 
-    def _key_of(self, origin: str) -> VerifierKey | None:
+    def _log_of(self, origin: str) -> VerifierKey | None:
         for log in self._logs:
             if log.name == origin or (log.name.endswith("/") and origin.startswith(log.name)):
-                return VerifierKey(origin, log.public_key)
+                return log
         return None
+
+    @staticmethod
+    def _chain(connection: sqlite3.Connection, log: VerifierKey) -> list[bytes]:
+        """The key that the witness was given, and those to which it handed over one after another."""
+        follows = dict(connection.execute("SELECT old, new FROM hand_over WHERE name = ?", (log.name,)).fetchall())
+        chain = [log.public_key]
+        while (following := follows.get(chain[-1])) is not None and following not in chain:
+            chain.append(following)
+        return chain
+
+    def _keys(self, log: VerifierKey, origin: str) -> list[bytes]:
+        """The keys that this log may still be signed with: none from before the one that signed what was seen last."""
+        with closing(self._connect()) as connection:
+            chain = self._chain(connection, log)
+            row = connection.execute("SELECT signed_by FROM seen WHERE origin = ?", (origin,)).fetchone()
+        last = None if row is None else row[0]
+        return chain[chain.index(last) :] if last in chain else chain
+
+    @staticmethod
+    def _signer(note: str, keys: Sequence[bytes]) -> tuple[bytes, Checkpoint]:
+        """Which of these keys signed a checkpoint, and what it states.
+
+        Raises:
+            LogBroken: none of them did.
+        """
+        origin = parse_unverified(note)[0].origin
+        for key in reversed(keys[1:]):
+            with suppress(LogBroken):
+                return key, verify_checkpoint(note, [VerifierKey(origin, key)])
+        return keys[0], verify_checkpoint(note, [VerifierKey(origin, keys[0])])
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=10, isolation_level=None)

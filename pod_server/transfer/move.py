@@ -111,6 +111,7 @@ LEFT_BEHIND = frozenset(
 OF_THE_HOST: dict[str, dict[str, Any]] = {
     "storage_use": {"allowed_bytes": None},
     "feed": {"claimed_by": "", "claimed_until": 0},
+    "log_tree": {"key_number": 1},
 }
 """Columns that a host decides; what a pod arrives with."""
 

@@ -41,8 +41,9 @@ if TYPE_CHECKING:
 
     from pod_server.vault.randomness import RandomBytes
 
-FORMAT = 3
-"""2: counts its changes, so that of two copies the newer one can be told. 3: covers, epochs and the host key."""
+FORMAT = 4
+"""2: counts its changes, so that of two copies the newer one can be told. 3: covers, epochs and the host key. 4: the keys
+that sign logs and receipts, after their first rotation."""
 
 _BUSY_MILLISECONDS = 10_000
 _TRUNCATION_SECONDS = 5.0
@@ -64,6 +65,13 @@ CREATE INDEX cover_by_epoch ON cover (epoch);
 CREATE TABLE epoch (current INTEGER NOT NULL);
 INSERT INTO epoch VALUES (0);
 CREATE TABLE host_key (file TEXT PRIMARY KEY, sealed BLOB NOT NULL) WITHOUT ROWID
+"""
+_SCHEMA_4 = """
+CREATE TABLE lasting_key (
+    use TEXT NOT NULL, number INTEGER NOT NULL, public BLOB NOT NULL, made_at INTEGER, hand_over TEXT NOT NULL,
+    revoked_at INTEGER, sealed BLOB, -- NULL where it signs no more
+    PRIMARY KEY (use, number)
+) WITHOUT ROWID
 """
 _PODS_AT_ONCE = 200
 _COVER_PLACE = Place("cover-key", b"")
@@ -123,7 +131,7 @@ class KeyStore:
             if found < 2:
                 for statement in _SCHEMA_2.split(";"):
                     connection.execute(statement)
-            if found < FORMAT:
+            if found < 3:
                 for statement in _SCHEMA_3.split(";"):
                     connection.execute(statement)
                 for (pod_id,) in connection.execute(
@@ -131,6 +139,8 @@ class KeyStore:
                 ).fetchall():
                     self._cover_anew(connection, PodId(pod_id), was_covered=False)
                     self._erasing()
+            if found < FORMAT:
+                connection.execute(_SCHEMA_4)
                 connection.execute(f"PRAGMA user_version = {FORMAT}")
 
     @contextlib.contextmanager
@@ -381,6 +391,27 @@ class KeyStore:
     def is_empty(self) -> bool:
         """Whether no pod ever had keys here."""
         return self._one("SELECT 1 FROM keyring LIMIT 1", ()) is None
+
+    # Keys that others hold the host to (lasting_keys.py)
+
+    def lasting_keys(self, use: str) -> list[tuple[Any, ...]]:
+        """The rows of one use: number, public key, when made (µs), hand-over, when revoked (µs), sealed seed or None."""
+        return self._all(
+            "SELECT number, public, made_at, hand_over, revoked_at, sealed FROM lasting_key WHERE use = ? ORDER BY number",
+            (use,),
+        )
+
+    def add_lasting_key(self, use: str, row: tuple[int, bytes, int | None, str, int | None, bytes | None]) -> None:
+        """Write down a key of this use; the private parts of those before it are destroyed in the same commit."""
+        with self._writing() as connection:
+            connection.execute("UPDATE lasting_key SET sealed = NULL WHERE use = ? AND number < ?", (use, row[0]))
+            connection.execute("INSERT INTO lasting_key VALUES (?, ?, ?, ?, ?, ?, ?)", (use, *row))
+            self._erasing()
+
+    def revoke_lasting_key(self, use: str, number: int, at: int) -> None:
+        """Say that a key came into other hands, at so many microseconds since 1970."""
+        with self._writing() as connection:
+            connection.execute("UPDATE lasting_key SET revoked_at = ? WHERE use = ? AND number = ?", (at, use, number))
 
     # Epochs
 

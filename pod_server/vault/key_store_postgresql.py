@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pod_server.vault.randomness import RandomBytes
 
 SCHEMA = "tvilling_keys"
-TABLES = ("slot", "keyring", "cover", "epoch", "host_key", "generation")
+TABLES = ("slot", "keyring", "cover", "epoch", "host_key", "lasting_key", "generation")
 
 _LOCK_TIMEOUT = "10s"
 _MAKE = f"""
@@ -56,9 +56,14 @@ CREATE INDEX IF NOT EXISTS cover_by_epoch ON cover (epoch);
 CREATE TABLE IF NOT EXISTS epoch (current BIGINT NOT NULL);
 CREATE TABLE IF NOT EXISTS generation (changes BIGINT NOT NULL);
 CREATE TABLE IF NOT EXISTS host_key (file TEXT COLLATE "C" PRIMARY KEY, sealed BYTEA NOT NULL);
+CREATE TABLE IF NOT EXISTS lasting_key (
+    use TEXT COLLATE "C" NOT NULL, number BIGINT NOT NULL, public BYTEA NOT NULL, made_at BIGINT, hand_over TEXT NOT NULL,
+    revoked_at BIGINT, sealed BYTEA, PRIMARY KEY (use, number)
+);
 INSERT INTO epoch SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM epoch);
 INSERT INTO generation SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM generation);
 INSERT INTO key_store_format SELECT {FORMAT} WHERE NOT EXISTS (SELECT 1 FROM key_store_format);
+UPDATE key_store_format SET format = {FORMAT} WHERE format < {FORMAT};
 """
 
 _REPLACED = {

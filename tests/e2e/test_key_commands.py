@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from deliveries import deliver, granted, reading
+from deliveries import CITIZEN, deliver, granted, reading
 from hosts import make_host
 
-from pod_server import grants, upkeep
+from pod_server import consent_receipts, grants, upkeep
 from pod_server.clock import SetClock, SystemClock
+from pod_server.log import ledger
+from pod_server.opening import custodian_vault
 from pod_server.pods import create_pod
 from pod_server.signing_keys import historical_jwks
 from pod_server.vault.host_key import HostKeyFile
@@ -105,3 +107,49 @@ def test_a_folder_whose_key_store_is_gone_gets_no_new_one(served):
     (folder / "data" / "keys" / "keys.sqlite").unlink()
     assert "tvilling restore" in tvilling(folder, "citizen", "list", code=1)
     assert not (folder / "data" / "keys" / "keys.sqlite").exists()
+
+
+def test_the_keys_of_logs_and_receipts_change_while_the_host_runs_and_old_copies_verify(served, tmp_path):
+    host, _, partner, folder = served
+    pod_id = partner.permit.pod_id
+
+    def export(name):
+        vault = custodian_vault(host, pod_id)
+        with host.storage.read() as tx:
+            document = ledger.export(tx, host, vault, pod_id)
+            receipt = consent_receipts.latest(host, tx, pod_id, partner.grant)
+        (tmp_path / f"{name}.json").write_text(json.dumps(document))
+        (tmp_path / f"{name}-receipt.jsonld").write_text(json.dumps(receipt))
+        return document
+
+    before = export("before")
+    answer = tvilling(folder, "key", "rotate-log")
+    assert (answer["number"], answer["logs"]) == (2, 1)
+    assert tvilling(folder, "key", "rotate-receipts")["number"] == 2
+    assert deliver(host, partner.permit, [reading(0)]) == ["accepted"], "the running process was told nothing"
+    grants.pause(host, pod_id, partner.grant, actor=CITIZEN)
+    after = export("after")
+    assert after["key"] != before["key"]
+    for key in (before["key"], after["key"]):
+        checked = tvilling(
+            folder,
+            "log",
+            "verify",
+            str(tmp_path / "after.json"),
+            "--key",
+            key,
+            "--earlier",
+            str(tmp_path / "before.json"),
+        )
+        assert checked["size"] == len(after["events"])
+    for name in ("before", "after"):
+        assert (
+            tvilling(folder, "receipt", "verify", str(tmp_path / f"{name}-receipt.jsonld"))["type"] == "ConsentReceipt"
+        )
+    assert tvilling(folder, "key", "rotate-receipts", "--compromised")["renewed"] == 1
+    assert "not known here" in tvilling(folder, "receipt", "verify", str(tmp_path / "after-receipt.jsonld"), code=1)
+    assert tvilling(folder, "receipt", "verify", str(tmp_path / "before-receipt.jsonld")), (
+        "that key is in nobody's hands"
+    )
+    export("renewed")
+    tvilling(folder, "receipt", "verify", str(tmp_path / "renewed-receipt.jsonld"))

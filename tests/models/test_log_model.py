@@ -14,12 +14,15 @@ from hypothesis import strategies as some
 from hypothesis.stateful import initialize, invariant, precondition, rule
 from stateful_house import PATIENCE_SECONDS, House, live
 
+from pod_server import log_keys
 from pod_server.identifiers import Actor
+from pod_server.lasting_keys import list_lasting
 from pod_server.log import ledger
-from pod_server.log.checkpoint import Checkpoint, verify_checkpoint
+from pod_server.log.checkpoint import Checkpoint, VerifierKey, verify_checkpoint
 from pod_server.log.cosignature import verify_cosignatures, witness_key
 from pod_server.log.errors import LogBroken
 from pod_server.log.event import LogEvent
+from pod_server.log.hand_over import ACTION as KEY_CHANGED
 from pod_server.log.restoration import ACTION, append_restored, verify_restored
 from pod_server.log.tree import consistency_proof, root_of, verify_consistency, verify_inclusion
 from pod_server.log.verification import verify_log, verify_stored
@@ -39,6 +42,7 @@ class Held:
     note: str
     size: int
     root: bytes
+    key: str = ""
 
 
 class LogAgainstAList(House):
@@ -105,11 +109,35 @@ class LogAgainstAList(House):
             key = ledger.log_verifier_key(self.host, ledger.load_tree(tx, self.pod_id))
         state = verify_checkpoint(note, [key])
         assert state.size == len(self.events)
-        self.held.append(Held(note, state.size, state.root))
+        self.held.append(Held(note, state.size, state.root, key.encoded()))
 
     @rule()
     def restart(self):
         self.reopen()
+
+    @rule(cut=some.none() | some.integers(1, 12))
+    def change_the_key(self, cut):
+        """A new key signs; what was cut off is finished at the next turn, and no head that somebody holds is lost."""
+        last = self._told_last()
+
+        def change() -> None:
+            log_keys.rotate(self.host)
+            log_keys.take_over(self.host)
+
+        self.cut_at = cut
+        self.survives(change)
+        log_keys.take_over(self.host)
+        keys = list_lasting(self.host.host_key, self.host.key_store, "log")
+        with self.host.storage.read() as tx:
+            size = ledger.load_tree(tx, self.pod_id).frontier.size
+            told = [ledger.event_at(tx, self.made.vault, self.pod_id, at) for at in range(len(self.events), size)]
+        assert [(each.action, each.detail["number"]) for each in told] == (
+            [(KEY_CHANGED, keys[-1].number)] if keys[-1].number > last else []
+        )
+        self.events += told
+
+    def _told_last(self) -> int:
+        return max((int(each.detail["number"]) for each in self.events if each.action == KEY_CHANGED), default=1)
 
     @precondition(lambda self: not self.witness_refuses)
     @rule(claimed=some.integers(0, 40))
@@ -132,6 +160,8 @@ class LogAgainstAList(House):
         return Checkpoint(ledger.origin_of(self.host, tree), tree.frontier.size, tree.frontier.root())
 
     def _ask(self, old: int):
+        for note in ledger.hand_overs(self.host):
+            assert self.witness.add_hand_over(note.encode()).status == 200
         with self.host.storage.read() as tx:
             tree, leaves = ledger.load_tree(tx, self.pod_id), ledger.leaf_hashes(tx, self.pod_id)
         proof = consistency_proof(leaves, old) if old else []
@@ -184,7 +214,9 @@ class LogAgainstAList(House):
 
     def _keys(self):
         with self.host.storage.read() as tx:
-            return [ledger.log_verifier_key(self.host, ledger.load_tree(tx, self.pod_id))]
+            origin = ledger.origin_of(self.host, ledger.load_tree(tx, self.pod_id))
+        keys = list_lasting(self.host.host_key, self.host.key_store, "log")
+        return [VerifierKey(origin, key.public) for key in keys]
 
     def _shorten(self, size: int) -> None:
         with self.host.storage.write() as tx:
@@ -193,7 +225,8 @@ class LogAgainstAList(House):
             tx.execute(
                 "UPDATE log_tree SET size = ?, frontier = ? WHERE pod_id = ?", (size, frontier.encoded(), self.pod_id)
             )
-        self.events = self.events[:size]
+            self.events = self.events[:size]
+            tx.execute("UPDATE log_tree SET key_number = ? WHERE pod_id = ?", (self._told_last(), self.pod_id))
         self.restored = [index for index in self.restored if index < size]
 
     # What must hold
@@ -225,6 +258,7 @@ class LogAgainstAList(House):
         assert (result.size, len(exported["events"])) == (len(self.events), len(self.events))
         for held in self.held:
             verify_log(exported, trusted_key=exported["key"], earlier_checkpoint=held.note)
+            verify_log(exported, trusted_key=held.key, earlier_checkpoint=held.note)
         entry = exported["events"][position % len(self.events)]
         entry["event"]["count"] ^= 1
         with pytest.raises(LogBroken):
@@ -246,9 +280,9 @@ class LogAgainstAList(House):
         with self.host.storage.read() as tx:
             found = [entry.event for entry in ledger.all_events(tx, self.made.vault, self.pod_id)]
         assert found[::-1] == self.events
-        (key,) = self._keys()
+        keys = self._keys()
         for index in self.restored:
-            verify_restored(self.events[index], key)
+            verify_restored(self.events[index], *keys)
 
     def teardown(self) -> None:
         """A last look, whatever the life was."""

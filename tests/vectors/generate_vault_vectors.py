@@ -24,6 +24,7 @@ from pod_server.log import ledger
 from pod_server.log.checkpoint import Checkpoint, sign_checkpoint, verifier_key
 from pod_server.log.cosignature import cosign, witness_key
 from pod_server.log.event import LogEvent
+from pod_server.log.hand_over import make_hand_over
 from pod_server.log.tree import Frontier, leaf_hash
 from pod_server.signatures import SigningKey, pairwise_subject
 from pod_server.vault import compression, recovery_code, slots
@@ -372,6 +373,24 @@ def packs() -> dict[str, Any]:
     }
 
 
+def hand_over() -> dict[str, Any]:
+    """How one key of a host's logs hands over to the next, and that next one at rest."""
+    random = Stream(b"hand-over")
+    seeds = [random(32), random(32)]
+    old, new = (SigningKey.ed25519(seed) for seed in seeds)
+    secret = random(32)
+    host_key = HostKey(secret)
+    at = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    place = Place("lasting-key", b"log", 2)
+    sealed = EnvelopeKey(host_key.derive("lasting key"), PodId(0), Scope("host")).seal(place, seeds[1], random)
+    return {
+        "seeds": [seed.hex() for seed in seeds],
+        "note": make_hand_over("pods.example/-/logs/", 2, old, new, at),
+        "host_key": secret.hex(),
+        "sealed_seed": sealed.hex(),
+    }
+
+
 def main() -> None:
     document = {
         "format": "tvilling vault 1",
@@ -381,6 +400,7 @@ def main() -> None:
         "covers": covers(),
         "log": log(),
         "cosignature": cosignature(),
+        "hand_over": hand_over(),
         "chunked_files": chunked_files(),
         "inboxes": inboxes_of_a_grant(),
         "sealed_anew": sealed_anew(),

@@ -18,7 +18,8 @@ from pod_server.log import ledger, tree
 from pod_server.log.checkpoint import VerifierKey, verify_checkpoint
 from pod_server.log.cosignature import verify_cosignatures
 from pod_server.log.event import LogEvent
-from pod_server.signatures import SigningKey, pairwise_subject
+from pod_server.log.hand_over import read_hand_over
+from pod_server.signatures import SigningKey, base64url, pairwise_subject
 from pod_server.vault import recovery_code, slots
 from pod_server.vault.chunks import PREFIX, ChunkedFile, ChunkKey
 from pod_server.vault.compression import decompress
@@ -140,6 +141,15 @@ def test_a_cosignature_is_frozen():
     key = VerifierKey.decode(frozen["witness_key"])
     (said,) = verify_cosignatures(f"{frozen['checkpoint_body']}\n{frozen['line']}", [key])
     assert (said.witness, said.at, said.checkpoint.size) == ("auditor.example/1", 1_795_435_200, 3)
+
+
+def test_a_hand_over_between_keys_is_frozen():
+    frozen = VECTORS["hand_over"]
+    assert generator.hand_over() == frozen
+    old, new = (SigningKey.ed25519(bytes.fromhex(seed)) for seed in frozen["seeds"])
+    read = read_hand_over(frozen["note"])
+    assert (read.name, read.number) == ("pods.example/-/logs/", 2)
+    assert [base64url.write(key) for key in (read.old, read.new)] == [old.public_jwk["x"], new.public_jwk["x"]]
 
 
 def test_names_and_marks_are_frozen():

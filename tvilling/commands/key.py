@@ -126,3 +126,48 @@ def rotate_signing(frame: Frame, *, at_once: bool, compromised: bool) -> None:
         frame.answer([], "New keys wait to sign already. Use --at-once to let others sign now.")
         return
     frame.answer(told, "\n".join(f"{each['algorithm']} {each['kid']} signs from {each['signs_from']}" for each in told))
+
+
+@key.command("rotate-log")
+@click.option("--compromised", is_flag=True, help="The old key is in other hands.")
+@command
+def rotate_log(frame: Frame, *, compromised: bool) -> None:
+    """Let a new key sign the checkpoints of all logs, and write into each that it does.
+
+    The old key hands over with its last signature, so that old checkpoints stay good and witnesses follow; its private part
+    is destroyed. Works while the server runs; what is cut off the agent finishes.
+    """
+    from pod_server import log_keys  # noqa: PLC0415
+    from pod_server.witnessing import logs_key  # noqa: PLC0415
+
+    with frame.host() as host:
+        made = log_keys.rotate(host, compromised=compromised)
+        told, text = log_keys.take_over(host), logs_key(host).encoded()
+    frame.answer(
+        {"number": made.number, "key": text, "logs": told},
+        f"Key {made.number} signs; {told} logs say so.\n{text}\n"
+        "Witnesses follow by themselves; whoever begins to witness is given this key.",
+    )
+
+
+@key.command("rotate-receipts")
+@click.option("--compromised", is_flag=True, help="The old key is in other hands: refuse all it ever signed.")
+@command
+def rotate_receipts(frame: Frame, *, compromised: bool) -> None:
+    """Let a new key sign receipts of consents; what the old ones signed stays good.
+
+    With --compromised the latest receipt of each consent is signed anew, since those of the old key are refused from now on.
+    """
+    from pod_server import consent_receipts, pods  # noqa: PLC0415
+
+    with frame.host() as host:
+        made = consent_receipts.rotate_key(host, compromised=compromised)
+        renewed = 0
+        if compromised:
+            renewed = sum(consent_receipts.sign_anew(host, pod.pod_id) for pod in pods.list_pods(host))
+        method = consent_receipts.verification_method(host)
+    told = f"\n{renewed} receipts are signed anew." if compromised else ""
+    frame.answer(
+        {"number": made.number, "key": method, "renewed": renewed},
+        f"Key {made.number} signs receipts: {method}{told}",
+    )

@@ -6,7 +6,8 @@ CREATE TABLE log_tree (
     public_key BLOB NOT NULL,
     size BIGINT NOT NULL,
     frontier BLOB NOT NULL,
-    epoch BIGINT NOT NULL DEFAULT 1       -- of the log's key, whose public half is public_key
+    epoch BIGINT NOT NULL DEFAULT 1,      -- of the log's key, whose public half is public_key
+    key_number BIGINT NOT NULL DEFAULT 1  -- of the host's key of which a leaf tells that it signs (log_keys.py)
 );
 
 -- What each witness last said of a log: its cosignature of the tree of so many leaves, and whether it refuses the log

@@ -25,6 +25,8 @@ def diary(tmp_path):
     new = create_vault(host_key, key_store, 7, custodian=False)
     with storage.write() as tx:
         ledger.create_tree(tx, 7, new.log_public_key)
-    yield Diary(storage, new.vault, SimpleNamespace(base_url="https://pods.example", host_key=host_key))
+    yield Diary(
+        storage, new.vault, SimpleNamespace(base_url="https://pods.example", host_key=host_key, key_store=key_store)
+    )
     storage.close()
     key_store.close()

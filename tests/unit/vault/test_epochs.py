@@ -194,7 +194,7 @@ def test_a_store_of_the_format_before_is_covered_when_it_is_opened(house, store,
         file.execute("UPDATE slot SET sealed = ?", (slot.sealed,))
         for scope, wrapped in keyring.items():
             file.execute("UPDATE keyring SET wrapped = ? WHERE kind = ?", (wrapped, scope.kind))
-        for table in ("cover", "epoch", "host_key"):
+        for table in ("cover", "epoch", "host_key", "lasting_key"):
             file.execute(f"DROP TABLE {table}")
         file.execute("PRAGMA user_version = 2")
     shutil.rmtree(house.folder / "keys" / "epochs")

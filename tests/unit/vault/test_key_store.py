@@ -114,9 +114,9 @@ def test_a_store_of_a_newer_version_is_left_alone(tmp_path):
     path = tmp_path / "keys.sqlite"
     key_store_in(tmp_path).close()
     with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA user_version = 4")
+        connection.execute("PRAGMA user_version = 5")
     connection.close()
-    with pytest.raises(KeyStoreTooNew, match="format 4"):
+    with pytest.raises(KeyStoreTooNew, match="format 5"):
         key_store_in(tmp_path)
 
 

@@ -163,6 +163,21 @@ same(said.subarray(0, 4), witnessId, "witness's key id");
 const statement = Buffer.from(`cosignature/v1\ntime ${said.readBigUInt64BE(4)}\n${cosignature.checkpoint_body}`);
 if (said.length !== 76 || !crypto.verify(null, statement, witnessKey, said.subarray(12))) throw new Error("cosignature");
 same(Buffer.from(`${witnessName}+${witnessId.toString("hex")}+${Buffer.concat([Buffer.from([4]), witnessPublic]).toString("base64")}`), Buffer.from(cosignature.witness_key), "witness's key");
+// A hand-over from one key of the logs to the next, and the new key's seed at rest.
+const handOver = vectors.hand_over;
+const handKeys = handOver.seeds.map((seed) => crypto.createPublicKey(pkcs8("70", hex(seed))));
+const handPublics = handKeys.map((each) => Buffer.from(each.export({ format: "jwk" }).x, "base64url"));
+const [handBody, handSignatures] = handOver.note.split("\n\n");
+const handLines = handBody.split("\n");
+if (handLines[0] !== "tvilling log key hand-over v1" || handLines.length !== 6 || handLines[2] !== "2") throw new Error("hand-over");
+handPublics.forEach((each, i) => same(Buffer.from(handLines[3 + i], "base64"), each, "hand-over's key"));
+handSignatures.trimEnd().split("\n").forEach((line, i) => {
+  const [, handName, text] = line.split(" ");
+  const bytes = Buffer.from(text, "base64");
+  same(Buffer.from(handName), Buffer.from(handLines[1]), "hand-over's name");
+  same(bytes.subarray(0, 4), sha256(Buffer.from(handName, "utf8"), Buffer.from([0x0a, 0x01]), handPublics[i]).subarray(0, 4), "hand-over's key id");
+  if (!crypto.verify(null, Buffer.from(handBody + "\n"), handKeys[i], bytes.subarray(4))) throw new Error("hand-over's signature");
+});
 // Chunked files: sealed again from the words of section 8, and opened where the vector holds the whole file.
 for (const vector of vectors.chunked_files) {
   const reference = hex(vector.reference);
