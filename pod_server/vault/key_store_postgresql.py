@@ -221,7 +221,13 @@ def copy_in(source: Path, keys_url: str, epoch_keys: EpochKeys) -> None:
     PostgresqlKeyStore(keys_url, epoch_keys).close()
     try:
         with contextlib.closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as reading:
-            copy_tables_in(reading, _address_of_tables(keys_url), TABLES)
+            there = {name for (name,) in reading.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            missing = [table for table in TABLES if table not in there]
+            if missing:
+                # A copy of an older format, which had no such table: nothing of another store's stays in it.
+                with psycopg.connect(_address_of_tables(keys_url)) as connection:
+                    connection.execute(f"TRUNCATE {', '.join(missing)}".encode())
+            copy_tables_in(reading, _address_of_tables(keys_url), [table for table in TABLES if table in there])
     except (psycopg.Error, sqlite3.Error) as error:
         raise KeyStoreUnavailable("The key store could not be copied.") from error
 
