@@ -52,23 +52,19 @@ class Reminder:
 def remind_due(host: Host, *, limit: int = 200) -> int:
     """Tell the citizens of consents that end soon or lie unused, each once; returns how many were told."""
     now = host.clock.now()
+    candidates: dict[tuple[int, str], None] = {}
     with host.storage.read() as tx:
-        candidates = tx.all(
-            "SELECT pod_id, grant_id FROM consent WHERE state = 'active' AND client_id NOT IN (?, ?) AND expires_at > ? "
-            "AND (expires_at <= ? OR changed_at <= ?) AND NOT EXISTS (SELECT 1 FROM consent_reminder AS told "
-            "WHERE told.pod_id = consent.pod_id AND told.grant_id = consent.grant_id "
-            "AND told.state_version = consent.state_version AND told.look_again > ?) "
-            "ORDER BY expires_at LIMIT ?",
-            (
-                *_HOUSE_CLIENTS,
-                microseconds(now),
-                microseconds(now + REMIND_BEFORE),
-                microseconds(now - UNUSED_AFTER),
-                microseconds(now),
-                limit,
-            ),
-        )
-    return sum(_remind(host, PodId(pod_id), GrantId(grant_id)) for pod_id, grant_id in candidates)
+        # Each by an index of its own: the consents whose end is near, and those that have not changed for long.
+        for of, until in (("expires_at", now + REMIND_BEFORE), ("changed_at", now - UNUSED_AFTER)):
+            rows = tx.all(
+                f"SELECT pod_id, grant_id FROM consent WHERE state = 'active' AND {of} <= ? AND expires_at > ? "
+                "AND client_id NOT IN (?, ?) AND NOT EXISTS (SELECT 1 FROM consent_reminder AS told "
+                "WHERE told.pod_id = consent.pod_id AND told.grant_id = consent.grant_id "
+                f"AND told.state_version = consent.state_version AND told.look_again > ?) ORDER BY {of} LIMIT ?",
+                (microseconds(until), microseconds(now), *_HOUSE_CLIENTS, microseconds(now), limit),
+            )
+            candidates.update(((pod_id, grant_id), None) for pod_id, grant_id in rows)
+    return sum(_remind(host, PodId(pod_id), GrantId(grant_id)) for pod_id, grant_id in list(candidates)[:limit])
 
 
 def _remind(host: Host, pod_id: PodId, grant_id: GrantId) -> bool:
