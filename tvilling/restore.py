@@ -68,6 +68,8 @@ _SHORT_LIVED = (
     "app_connection",
     "upload",
     "webhook_channel",
+    "console_session",
+    "console_link",
     "pull",
 )
 """Whoever signed out, used a code, or ended an app since the backup was taken must not find it open again; apps ask
@@ -395,6 +397,7 @@ def _carry_over(host: Host, replaced: Path) -> int | None:
                     event = LogEvent(at=host.clock.now(), actor=OPERATOR, action="consent-carried-over", grant=grant_id)
                     append_to_log(tx, PodId(pod_id), event)
                     count += 1
+                _carry_partners_over(host, tx, then)
                 tx.execute_many(
                     "INSERT INTO consent_notice (notice_hash, version, notice, first_answered) VALUES (?, ?, ?, ?) "
                     "ON CONFLICT (notice_hash) DO NOTHING",
@@ -412,6 +415,23 @@ def _carry_over(host: Host, replaced: Path) -> int | None:
     except StorageError:
         return None
     return count
+
+
+def _carry_partners_over(host: Host, tx: Transaction, then: Transaction) -> None:
+    """Partners as the replaced database has them: one that was stopped, or whose key was retired, stays so."""
+    alive = host.key_store.pods_with_keys()
+    for table in ("partner", "partner_notice", "operator_act"):
+        columns = _columns_of(then, table)
+        names = columns.split(", ")
+        rows = [list(row) for row in then.all(f"SELECT {columns} FROM {table}")]
+        key = "act_id" if table == "operator_act" else "client_id"
+        for name in {row[names.index(key)] for row in rows}:
+            tx.execute(f"DELETE FROM {table} WHERE {key} = ?", (name,))
+        if table == "partner":
+            place = names.index("sandbox")
+            for row in rows:
+                row[place] = row[place] if row[place] in alive else None
+        tx.execute_many(f"INSERT INTO {table} ({columns}) VALUES ({', '.join('?' for _ in names)})", rows)
 
 
 def _renew_ways_in(host: Host, replaced: Path) -> None:

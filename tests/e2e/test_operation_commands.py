@@ -21,7 +21,7 @@ from ending import end
 from hosts import make_host
 from ports import free_port
 
-from pod_server import grants
+from pod_server import grants, partner_standing
 from pod_server.activities import read_activities
 from pod_server.authorization.enforcement import require_owner
 from pod_server.authorization_server.apps import App
@@ -31,6 +31,8 @@ from pod_server.log.errors import LogBroken
 from pod_server.log.ledger import all_events, load_tree, log_verifier_key
 from pod_server.log.restoration import verify_restored
 from pod_server.log.verification import verify_segments
+from pod_server.partner_standing import By
+from pod_server.partners import list_partners
 from pod_server.pods import create_pod, open_pod
 from pod_server.vault.vault import unlock_with_custodian
 from research_views.budget import RHO_A_MONTH, charge
@@ -190,6 +192,8 @@ def test_a_backup_under_load_is_whole_and_what_was_erased_since_stays_dead_after
     other.key_store.close()
 
     # Onto the folder itself: what the replaced database still knows of consents holds.
+    stopped = next(each for each in list_partners(host) if each.active)
+    partner_standing.suspend(host, stopped.client_id, "Lekkasje", by=By("operator", "Kari"))
     host.storage.close()
     host.key_store.close()
     again = tvilling("restore", str(folder / "saved"), "--force")
@@ -198,6 +202,8 @@ def test_a_backup_under_load_is_whole_and_what_was_erased_since_stays_dead_after
     assert (Path(again["set_aside"]) / "tvilling.sqlite").exists()
     states = {row["grant"]: row["state"] for row in tvilling("consent", "list", "kari")}
     assert states == {lived_in.power.grant: "erased", lived_in.shop.grant: "withdrawn"}
+    standing = {row["client_id"]: row["state"] for row in tvilling("partner", "list")}
+    assert standing[stopped.client_id] == "suspended"
 
 
 def test_a_restore_refuses_what_would_harm(tvilling, lived_in, clock):
