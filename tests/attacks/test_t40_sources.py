@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from bank_house import HTML, bank_house
 from hosts import NOON
@@ -54,13 +56,17 @@ def test_an_answer_without_end_is_cut(opened, monkeypatch):
     assert done.problem == "unreachable"
 
 
-@pytest.mark.parametrize(
-    "endpoint", ["http://169.254.169.254/token", "https://127.0.0.1/token", "http://other.example/token", "ftp://x/"]
-)
-def test_metadata_cannot_lead_the_hosts_secret_to_the_inside(opened, endpoint):
-    opened.bank.sign_in.wrong["metadata"] = {"token_endpoint": endpoint}
-    address = opened.at_the_bank(opened.leave())
-    assert opened.browser.get(address, headers=HTML).status_code == 502
+def test_metadata_cannot_lead_the_hosts_secret_to_the_inside(opened):
+    for endpoint in (
+        "http://169.254.169.254/token",
+        "https://127.0.0.1/token",
+        "http://other.example/token",
+        "ftp://x/",
+    ):
+        opened.bank.sign_in.wrong["metadata"] = {"token_endpoint": endpoint}
+        opened.pass_time(minutes=6)  # what was said before is forgotten
+        address = opened.at_the_bank(opened.leave())
+        assert opened.browser.get(address, headers=HTML).status_code == 502, endpoint
     assert pulling.connections(opened.host, opened.kari.pod_id) == {}
 
 
@@ -75,18 +81,17 @@ def test_nobody_connects_pulls_or_disconnects_without_their_own_form(opened):
     assert "bank" in pulling.connections(opened.host, opened.kari.pod_id)
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"slug": "../x"}, {"api": ""}, {"api": "file:///etc/passwd"}, {"issuer": ""}, {"scopes": ("a b",)}, {"secret": "a\nb"},
-        {"authorization_endpoint": "https://bank.example/a"}, {"oauth_client": ""}, {"api": "https://bank.example/?x=1"},
-    ],
+HALF_DESCRIBED = (
+    {"slug": "../x"}, {"api": ""}, {"api": "file:///etc/passwd"}, {"issuer": ""}, {"scopes": ("a b",)}, {"secret": "a\nb"},
+    {"authorization_endpoint": "https://bank.example/a"}, {"oauth_client": ""}, {"api": "https://bank.example/?x=1"},
+    {"webhook": "signed", "webhook_secret": "short"},
 )  # fmt: skip
-def test_a_source_is_described_wholly_or_not_at_all(opened, wrong):
-    from dataclasses import replace
 
-    with pytest.raises(SourceInvalid):
-        add_source(opened.host, replace(opened.source, client_id=ClientId(""), **wrong))
+
+def test_a_source_is_described_wholly_or_not_at_all(opened):
+    for wrong in HALF_DESCRIBED:
+        with pytest.raises(SourceInvalid):
+            add_source(opened.host, replace(opened.source, client_id=ClientId(""), **wrong))
 
 
 def test_a_wait_without_end_ends_after_a_day():

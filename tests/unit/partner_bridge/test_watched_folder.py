@@ -111,31 +111,31 @@ def zipped(**members):
     return packed.getvalue()
 
 
-@pytest.mark.parametrize(
-    "content", [gzip.compress(CSV.encode()), zipped(hours=CSV), CSV.encode("utf-16"), CSV.encode("utf-8-sig"), CSV.replace("\n", "\r\n").encode()],
-    ids=["gzip", "zip", "utf-16", "bom", "crlf"],
-)  # fmt: skip
-def test_what_is_packed_or_written_otherwise_is_read_all_the_same(watching, content):
-    watching.put("hours.csv", content)
-    (taken,) = watching.look_twice()
-    assert taken.report.accepted == 48
+def test_what_is_packed_or_written_otherwise_is_read_all_the_same(watching):
+    ways = {
+        "gzip": gzip.compress(CSV.encode()), "zip": zipped(hours=CSV), "utf-16": CSV.encode("utf-16"), "bom": CSV.encode("utf-8-sig"),
+        "crlf": CSV.replace("\n", "\r\n").encode(),
+    }  # fmt: skip
+    for name, content in ways.items():
+        watching.put(name, content)
+    for taken in watching.look_twice():
+        assert taken.report.accepted + taken.report.duplicates == 48, taken.name
+    assert watching.records() == 48
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (b"", "is empty"), (b" \n\t\n", "is empty"), (b"\xef\xbb\xbf", ""), (gzip.compress(CSV.encode())[:60], "cannot be unpacked"),
-        (zipped(a=CSV, b=CSV), "holds 2 files"), (zipped(a=CSV)[:-30], "cannot be unpacked"), (b"PK\x03\x04" + b"\x00" * 90, "cannot be unpacked"),
-        (b"\xff\xfea", "UTF-16"), (b'{"heads": {}, "rows": []}', ""), (b"\x00\x01\x02" * 99, ""),
-    ],
-    ids=["empty", "blank", "bom alone", "gzip cut", "two in a zip", "zip cut", "no zip", "utf-16 cut", "another partner's", "binary"],
-)  # fmt: skip
-def test_what_cannot_be_used_is_moved_aside_with_the_reason(watching, content, words):
-    watching.put("file.csv", content)
-    (taken,) = watching.look_twice()
-    assert taken.moved_to == "refused/file.csv"
-    told = json.loads((watching.folder / "refused" / "file.csv.problems.json").read_text())
-    assert words in told["problems"][0]["detail"]
+def test_what_cannot_be_used_is_moved_aside_with_the_reason(watching):
+    unusable = {
+        "empty": (b"", "is empty"), "blank": (b" \n\t\n", "is empty"), "bom": (b"\xef\xbb\xbf", ""),
+        "cut-gzip": (gzip.compress(CSV.encode())[:60], "cannot be unpacked"), "two": (zipped(a=CSV, b=CSV), "holds 2 files"),
+        "cut-zip": (zipped(a=CSV)[:-30], "cannot be unpacked"), "no-zip": (b"PK\x03\x04" + b"\x00" * 90, "cannot be unpacked"),
+        "utf-16": (b"\xff\xfea", "UTF-16"), "another-partners": (b'{"heads": {}, "rows": []}', ""), "binary": (b"\x00\x01\x02" * 99, ""),
+    }  # fmt: skip
+    for name, (content, _) in unusable.items():
+        watching.put(name, content)
+    assert {each.moved_to for each in watching.look_twice()} == {f"refused/{name}" for name in unusable}
+    for name, (_, words) in unusable.items():
+        told = json.loads((watching.folder / "refused" / f"{name}.problems.json").read_text())
+        assert words in told["problems"][0]["detail"], name
     assert watching.records() == 0
 
 
