@@ -19,9 +19,12 @@ from pod_server.opening import OpenPod
 
 ROOT = Path(__file__).parents[3]
 CONTENTS = {f"pod_server/{name}.py" for name in ("activities", "documents", "figures", "household", "proposals")} | {
-    # These two open what lies there and give it to nobody: one to seal it anew, one to say whether it is as written.
+    # These open what lies there and give it to nobody: to seal it anew, to pack it, to say whether it is as written.
     "pod_server/resealing.py",
+    "pod_server/compaction.py",
     "pod_server/integrity.py",
+    # No contents of the pod: the keys to a source that its citizen signed in to, for the channel that asks there.
+    "pod_server/pulls.py",
 }
 AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
