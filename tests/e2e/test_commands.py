@@ -178,9 +178,11 @@ def test_the_shared_samples_import_whole(tvilling, shared_samples):
 def test_a_wrong_connector_or_file_is_told_in_words(tvilling, tmp_path):
     add_kari(tvilling)
     broken = tmp_path / "broken.csv"
-    broken.write_bytes(b"\xff\xfe\x00nonsense")
+    broken.write_bytes(b"\x89nonsense")
     assert "connector" in tvilling("import", "kari", "--connector", "no-such", str(broken), code=1)
     assert "start,value" in tvilling("import", "kari", "--connector", "hourly-csv", str(broken), code=1)
+    broken.write_bytes(b"\xff\xfe\x00nonsense")
+    assert "UTF-16" in tvilling("import", "kari", "--connector", "hourly-csv", str(broken), code=1)
 
 
 def test_a_newer_data_folder_is_refused_in_words(tvilling, process, tmp_path):
