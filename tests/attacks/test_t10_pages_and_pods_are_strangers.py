@@ -92,7 +92,9 @@ CHANGES = [
     "/-/security/passkeys", "/-/security/passkeys/options", "/-/security/passkeys/open", "/-/security/passkeys/p-1/rename",
     "/-/security/passkeys/p-1/remove", "/-/security/passkeys/p-1/options", "/-/security/sessions/p-1/end",
     "/-/security/sessions/end-others", "/-/security/scripts/p-1/end", "/-/sign-in/passkey", "/-/sign-in/passkey/options",
-    "/-/sign-in/with/p-1/link", "/-/sign-in/with/p-1/unlink",
+    "/-/sign-in/with/p-1/link", "/-/sign-in/with/p-1/unlink", "/-/files", "/-/sources/p-1/connect",
+    "/-/sources/p-1/disconnect", "/-/sources/p-1/pull", "/-/partners/register", "/-/partners/enter/p-1",
+    "/-/operator/enter/p-1",
 ]  # fmt: skip
 
 
@@ -112,10 +114,34 @@ def test_the_list_above_names_every_page_that_changes_something(at_the_pages):
     named = {
         "/".join("<>" if part in {"p-1", "g-1", "anything"} else part for part in each.split("/")) for each in CHANGES
     }
+    changing -= set(console_forms(at_the_pages))
     shape = {"/".join("<>" if "<" in part else part for part in rule.split("/")) for rule in changing}
     demo = {each for each in shape if each.startswith("/-/demo/")}
     told_by_a_provider = {"/-/sign-in/with/<>/signed-out-there"}  # its signed token is its proof, not a session
     assert shape - named - demo - told_by_a_provider == {"/-/sign-in"}
+
+
+def console_forms(browser) -> list[str]:
+    """The rules of forms that have sessions of their own (T36): a partner's console and the municipality's pages."""
+    return [
+        rule.rule
+        for rule in browser.application.url_map.iter_rules()
+        if "POST" in (rule.methods or ())
+        and rule.rule.startswith(("/-/partners/", "/-/operator/"))
+        and not rule.rule.endswith(("/register", "/enter/<token>"))
+    ]
+
+
+def test_a_citizen_s_cookie_opens_no_console(at_the_pages):
+    forms = console_forms(at_the_pages)
+    assert len(forms) > 15
+    for rule in forms:
+        answer = at_the_pages.post("/".join("p-1" if "<" in part else part for part in rule.split("/")))
+        if rule.endswith("/sign-out"):
+            assert answer.status_code == 303
+        else:
+            assert answer.status_code == 401, rule
+            assert answer.get_json()["type"].endswith("/problems/not-in-console")
 
 
 @pytest.mark.parametrize("address", ["/-/home", "/-/figures.json", "/-/log.json", "/-/home/parts"])

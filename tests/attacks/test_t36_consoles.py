@@ -72,21 +72,36 @@ def test_one_partners_key_opens_no_other_console(two):
     assert (answer.status_code, answer.json["error"]) == (401, "invalid_client")
 
 
-FORMS = (
-    "stop", "restart", "apply-again", "keys/add", "keys/retire", "addresses", "purposes/propose", "messages/test",
-    "sandbox/open", "sandbox/reset",
-)  # fmt: skip
+def forms_below(app, prefix):
+    """Every form below a path, as the application routes them: a new one is tried by itself."""
+    return [rule.rule for rule in app.url_map.iter_rules() if "POST" in rule.methods and rule.rule.startswith(prefix)]
 
 
-def test_a_form_from_elsewhere_does_nothing(host, two):
+def test_a_form_from_elsewhere_does_nothing(host, app, two):
     mine, theirs = two
     stranger = TOKEN.findall(mine.get("/-/partners/register").text)[0]
-    for form in FORMS:
+    forms = forms_below(app, f"{CONSOLE}/")
+    assert len(forms) >= 10
+    for form in forms:
         for token in ("", stranger, theirs.token(CONSOLE)):
-            answer = mine.client.post(f"{CONSOLE}/{form}", data={"csrf": token, "thumbprint": mine.key.thumbprint()})
+            answer = mine.client.post(form, data={"csrf": token, "thumbprint": mine.key.thumbprint()})
             assert answer.status_code == 403, form
     assert find(host, mine.client_id).stopped is None
     assert find(host, mine.client_id).sandbox is None
+
+
+def test_a_form_from_elsewhere_decides_nothing_for_the_municipality(host, app, two):
+    mine, _ = two
+    operator, colleague = an_operator(host, app), an_operator(host, app, "Ola Saksbehandler")
+    forms = forms_below(app, "/-/operator/partners/")
+    assert len(forms) >= 8
+    before = find(host, mine.client_id)
+    for form in forms:
+        address = "/".join(mine.client_id if "<" in part else part for part in form.split("/"))
+        for token in ("", mine.token(CONSOLE), colleague.token(f"/-/operator/partners/{mine.client_id}")):
+            answer = operator.client.post(address, data={"csrf": token, "reason": "no", "confirm": "yes"})
+            assert answer.status_code == 403, form
+    assert find(host, mine.client_id) == before
 
 
 def test_a_planted_cookie_becomes_nobodys_session(host, app, two):
