@@ -13,7 +13,6 @@ code stands beside it, and messages, names and account numbers of others never.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections import Counter
 from collections.abc import Generator, Iterator
@@ -24,7 +23,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from partner_bridge.connectors.elhub_csv import text_of
+from partner_bridge.connectors.elhub_csv import rows_of
 from partner_bridge.connectors.normalising import (
     Ask,
     Context,
@@ -158,8 +157,9 @@ class SpareBank1Csv:
 
     def normalise(self, payload: bytes, context: Context) -> Iterator[Normalised | UnusablePayload]:  # noqa: ARG002
         """One payment a row with money out; the names of others stand in such rows too, so texts are left out."""
-        rows = csv.reader(text_of(payload).splitlines(), delimiter=";")
-        heading = [name.strip().lower() for name in next(rows, [])]
+        rows = rows_of(payload, ";")
+        _, names_given = next(rows, (1, None))
+        heading = [name.strip().lower() for name in names_given or []]
         places = {
             member: next((heading.index(name) for name in names if name in heading), None)
             for member, names in _CSV_COLUMNS.items()
@@ -167,7 +167,10 @@ class SpareBank1Csv:
         if places["date"] is None or places["out"] is None:
             raise UnusablePayload("the first line names no columns Dato and Ut")
         likes: Counter[tuple[str, str, float, str]] = Counter()
-        for number, row in enumerate(rows, 2):
+        for number, row in rows:
+            if row is None:
+                yield UnusablePayload(f"line {number} is no row of a CSV file")
+                continue
             cells = {member: row[at].strip() for member, at in places.items() if at is not None and at < len(row)}
             if not cells.get("out"):
                 continue

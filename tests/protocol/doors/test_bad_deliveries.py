@@ -24,7 +24,12 @@ SAMPLE_OF = {
     "rema1000": "rema1000-receipt.json",
     "atb": "atb-fare-contracts.json",
     "waste-weights": "waste-weights.json",
+    "garmin": "garmin-epochs.json",
+    "han": "han-minutes.json",
+    "sparebank1": "sparebank1-transactions.json",
+    "sparebank1-csv": "sparebank1-account.csv",
 }
+ONE_PAYLOAD_IS_A_LIST = {"garmin"}
 ONE_HOUR = "start,value\n2026-11-22T00:00:00Z,0.5\n"
 ENDS_OF_THE_CALENDAR = (
     "0001-01-01T00:00:00Z",
@@ -156,7 +161,7 @@ def test_every_place_of_a_partners_payload_may_hold_anything_and_nothing_breaks(
         ]  # fmt: skip
     else:
         sample = json.loads(text)
-        whole = sample[0] if isinstance(sample, list) else sample
+        whole = sample[0] if isinstance(sample, list) and name not in ONE_PAYLOAD_IS_A_LIST else sample
         payloads = [spoiled(whole, path, value) for path in places(whole) for value in HOSTILE]
     for first in range(0, len(payloads), 50):
         items = [{"grant": grant, "payload": payload} for payload in payloads[first : first + 50]]
