@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import httpx
 from flask import redirect, request
 
 from consent.grant import GrantState
@@ -110,6 +109,8 @@ def _control(demo: DemoSettings, method: str, path: str, body: dict[str, Any] | 
     Raises:
         SimulatorUnreachable: no answer, or one that makes no sense.
     """
+    import httpx  # noqa: PLC0415 - a demo's buttons alone need it
+
     try:
         answer = httpx.request(
             method,
