@@ -105,21 +105,9 @@ def issue_summary(host: Host, client_id: str, items: int, parts: Sequence[Mappin
     Returns:
         The receipt's id.
     """
-    receipt_id = f"r-{secrets.token_hex(16)}"
-    at = host.clock.now()
-    receipt = {
-        "iss": host.base_url,
-        "aud": client_id,
-        "jti": receipt_id,
-        "iat": int(host.clock.protocol_now().timestamp()),
-        "receivedAt": at.isoformat(),
-        "items": items,
-        "parts": list(parts),
-    }
-    signed = sign_jws(signing_keys.current(host), receipt, typ=RECEIPT_TYPE)
+    body = {"receivedAt": host.clock.now().isoformat(), "items": items, "parts": list(parts)}
     with host.storage.write() as tx:
-        _keep(tx, receipt_id, client_id, microseconds(at), signed)
-    return receipt_id
+        return _issue(host, tx, client_id, body)
 
 
 def _problems(items: Sequence[Item], answers: Sequence[ItemAnswer]) -> list[ItemProblem]:
@@ -145,18 +133,21 @@ def issue_merge_receipt(host: Host, tx: Transaction, client_id: str, body: Mappi
     Returns:
         The receipt's id.
     """
+    return _issue(host, tx, client_id, {"mergedAt": host.clock.now().isoformat(), **body})
+
+
+def _issue(host: Host, tx: Transaction, client_id: str, body: Mapping[str, Any]) -> str:
+    """Sign and keep a receipt in the caller's transaction; its id."""
     receipt_id = f"r-{secrets.token_hex(16)}"
-    at = host.clock.now()
     receipt = {
         "iss": host.base_url,
         "aud": client_id,
         "jti": receipt_id,
         "iat": int(host.clock.protocol_now().timestamp()),
-        "mergedAt": at.isoformat(),
         **body,
     }
     signed = sign_jws(signing_keys.current(host), receipt, typ=RECEIPT_TYPE)
-    _keep(tx, receipt_id, client_id, microseconds(at), signed)
+    _keep(tx, receipt_id, client_id, microseconds(host.clock.now()), signed)
     return receipt_id
 
 
