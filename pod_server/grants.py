@@ -20,7 +20,18 @@ from consent.grant import Grant, GrantState, GrantTerms, narrowed
 from consent.ledger import EventKind, GrantEvent, Standing, fold, follow
 from consent.new_terms import require_new_terms
 from consent.reasons import Reason
-from pod_server import consent_receipts, delegation, feed, figures, inboxes, key_epochs, outbox, partners, sandbox
+from pod_server import (
+    consent_receipts,
+    delegation,
+    feed,
+    figures,
+    inboxes,
+    key_epochs,
+    outbox,
+    partners,
+    proposals,
+    sandbox,
+)
 from pod_server.authorization import grant_rows
 from pod_server.authorization.errors import refusal_error
 from pod_server.clock import microseconds
@@ -393,6 +404,7 @@ def _finish_erasure(host: Host, grant: Grant, actor: Actor) -> Erased:
         if finished:
             if contributed:  # who only read has no share in the figures
                 figures.forget_grant(tx, pod_id, grant_id)
+                proposals.forget_figures(tx, pod_id)
             feed.note_change(tx, pod_id, "erasure", grant_id, at=host.clock.protocol_now())
             append_to_log(
                 tx,

@@ -24,7 +24,7 @@ from datetime import timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from pod_server import documents, inboxes, key_epochs, pulls
+from pod_server import documents, inboxes, key_epochs, proposals, pulls
 from pod_server.activities import seal_segment, segment_place
 from pod_server.clock import microseconds, moment
 from pod_server.identifiers import GrantId, PodId
@@ -234,6 +234,25 @@ def _proposals(vault: Vault, tx: Transaction, pod_id: PodId, rows: Sequence[Row]
     ]
 
 
+def _proposal_figures(vault: Vault, tx: Transaction, pod_id: PodId, rows: Sequence[Row]) -> list[_Replacement]:
+    scope = key_epochs.figures_scope(tx, pod_id)
+    made = []
+    for name, version, epoch, sealed in rows:
+        place = proposals.figures_place(name, version)
+        try:
+            again = _again(vault, Scope("figures", "", epoch), scope, place, sealed, compress=True)
+        except KeyErased:
+            continue  # an erasure is under way
+        made.append(
+            _Replacement(
+                "UPDATE proposal SET figures_epoch = ?, figures = ? "
+                "WHERE pod_id = ? AND proposal_id = ? AND version = ? AND figures_epoch = ?",
+                (scope.epoch, again, pod_id, name, version, epoch),
+            )
+        )
+    return made
+
+
 def _documents(vault: Vault, tx: Transaction, pod_id: PodId, rows: Sequence[Row]) -> list[_Replacement]:
     """Names are looked up by a hash under the scope's own key: a document gets new ones."""
     scope = _own(tx, pod_id)
@@ -394,6 +413,14 @@ def _again(vault: Vault, old: Scope, new: Scope, place: Place, sealed: bytes, *,
 _KINDS = (
     _Kind("household", "version, epoch, sealed", _OLD_OWN, "version", _households),
     _Kind("proposal", "proposal_id, version, epoch, sealed", _OLD_OWN, "proposal_id", _proposals),
+    _Kind(
+        "proposal",
+        "proposal_id, version, figures_epoch, figures",
+        "figures IS NOT NULL AND proposal.figures_epoch < "
+        "(SELECT pod.figures_epoch FROM pod WHERE pod.pod_id = {table}.pod_id)",
+        "proposal_id",
+        _proposal_figures,
+    ),
     _Kind(
         "document",
         "name_key, version, epoch, sealed_head, sealed_body",

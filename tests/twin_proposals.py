@@ -12,6 +12,7 @@ from twin_activities import MIDNIGHT, waste
 from pod_server import outbox, partners, proposals
 from pod_server.authorization.sealed_for_host import unseal
 from pod_server.log import ledger
+from twin_agent.propose import read_body
 
 if TYPE_CHECKING:
     from twin_citizen import Citizen
@@ -41,7 +42,7 @@ def add_municipality(host) -> partners.Partner:
 
 def stored(citizen: Citizen) -> list[dict]:
     with citizen.host.storage.read() as tx:
-        return [json.loads(each.body) | {"_state": each.state} for each in proposals.list_proposals(tx, citizen.own())]
+        return [read_body(each) | {"_state": each.state} for each in proposals.list_proposals(tx, citizen.own())]
 
 
 def messages(citizen: Citizen) -> list[outbox.OutboxMessage]:

@@ -111,12 +111,16 @@ def _approve_once(
             SumsKey(partial.grant, partial.month): decode_sums(partial.content)
             for partial in figures.load_partials(tx, open_pod)
         }
-    programme = load_programmes()[read_body(shown)["programme"]]
+    body = read_body(shown)
+    programme, salt = load_programmes()[body["programme"]], body.get("salt")
     operator = find_operator(host, programme.operator)
     if operator is None:
         raise NobodyToSendTo
     now = offer(programme, operator, sums, size, at)
-    if now is None or not secrets.compare_digest(now.plan_hash(proposal_id).encode(), plan_hash.encode()):
+    # Without a salt: what was shown has been forgotten with a partner, and the twin has not looked again.
+    if now is None or salt is None:
+        raise PlanChanged
+    if not secrets.compare_digest(now.plan_hash(proposal_id, salt).encode(), plan_hash.encode()):
         raise PlanChanged
     credential = _credential(host, open_pod, now, proposal_id, random)
     with host.storage.write() as tx:
@@ -141,8 +145,8 @@ def _approve_once(
             action="approve-proposal",
             proposal_id=proposal_id,
         )
-        message_id = _send(host, tx, open_pod, now, proposal_id=proposal_id, credential=credential, at=at)
-        save(tx, open_pod, stored, now.body(proposal_id, state=SENT, created=stored.created), at)
+        message_id = _send(host, tx, open_pod, now, plan_hash, proposal_id=proposal_id, credential=credential, at=at)
+        save(tx, open_pod, stored, now.body(proposal_id, salt=salt, state=SENT, created=stored.created), at)
     return message_id
 
 
@@ -207,10 +211,18 @@ def _credential(host: Host, open_pod: OpenPod, now: Offer, proposal_id: str, ran
 
 
 def _send(
-    host: Host, tx: Transaction, open_pod: OpenPod, now: Offer, *, proposal_id: str, credential: str, at: datetime
+    host: Host,
+    tx: Transaction,
+    open_pod: OpenPod,
+    now: Offer,
+    plan_hash: str,
+    *,
+    proposal_id: str,
+    credential: str,
+    at: datetime,
 ) -> str:
     """Put the claim into the outbox, using up the citizen's yes."""
-    use_approval(tx, open_pod.pod_id, now.plan_hash(proposal_id), at)
+    use_approval(tx, open_pod.pod_id, plan_hash, at)
     client_id = ClientId(now.letter["client_id"])
     message_id = outbox.enqueue(
         host,

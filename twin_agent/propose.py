@@ -1,5 +1,8 @@
 """Propose: an offer to the citizen, with the facts, exactly what would be sent, and a hash that binds the two.
 
+What a proposal rests on (its facts, the salt of its hash, the hash) is kept apart from what it proposes, and forgotten
+when a partner is erased (pod_server/proposals.py); a waiting one is then given the facts that are left.
+
 A proposal waits; silence means no. It is made once for each period of a programme. While it waits its facts are kept
 true: if they change, its plan hash changes with them, so that an approval of the old plan covers nothing; if the rule
 is no longer met, the offer is withdrawn.
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 
 WAITING, SENT, DECLINED, EXPIRED, WITHDRAWN = "waiting", "sent", "declined", "expired", "withdrawn"
 OFFER_STANDS = timedelta(days=30)
+RESTS_ON = ("facts", "salt", "plan_hash")
+"""Members of a proposal's document that say something of the data it was drawn from."""
 OPERATOR_ROLE = "role"
 """A partner runs the programmes whose operator its `about` names under this member."""
 
@@ -51,13 +56,16 @@ class Offer:
     facts: dict[str, Any]
     letter: dict[str, Any]
 
-    def plan_hash(self, proposal_id: str) -> str:
-        """What an approval is bound to: this proposal, this letter, these facts."""
-        plan = {"proposal": proposal_id, "letter": self.letter, "facts": self.facts}
+    def plan_hash(self, proposal_id: str, salt: str) -> str:
+        """What an approval is bound to: this proposal, this letter, these facts.
+
+        The salt keeps whoever sees the hash, beside the citizen's yes, from finding the weights by trying them.
+        """
+        plan = {"proposal": proposal_id, "salt": salt, "letter": self.letter, "facts": self.facts}
         canonical = json.dumps(plan, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
-    def body(self, proposal_id: str, *, state: str, created: datetime) -> dict[str, Any]:
+    def body(self, proposal_id: str, *, salt: str, state: str, created: datetime) -> dict[str, Any]:
         """The proposal as it is stored and shown."""
         return {
             "id": proposal_id,
@@ -67,7 +75,8 @@ class Offer:
             "expires": (created + OFFER_STANDS).isoformat(),
             "facts": self.facts,
             "letter": self.letter,
-            "plan_hash": self.plan_hash(proposal_id),
+            "salt": salt,
+            "plan_hash": self.plan_hash(proposal_id, salt),
             "undo": UNDO,
         }
 
@@ -145,6 +154,9 @@ def keep_true(tx: Transaction, open_pod: OpenPod, found: Mapping[str, Offer | No
         slug = body["programme"]
         if stored.state != WAITING:
             settled.add((slug, body["letter"]["period"]))
+            if not stored.lies_apart:
+                save(tx, open_pod, stored, body, at)
+                changed += 1
             continue
         now = found.get(slug)
         state = WAITING
@@ -155,8 +167,10 @@ def keep_true(tx: Transaction, open_pod: OpenPod, found: Mapping[str, Offer | No
         renewed = body | {"state": state}
         if state == WAITING and now is not None:
             settled.add((slug, body["letter"]["period"]))
-            renewed = now.body(stored.proposal_id, state=WAITING, created=stored.created)
-        if renewed != body:
+            renewed = now.body(
+                stored.proposal_id, salt=body.get("salt") or new_salt(), state=WAITING, created=stored.created
+            )
+        if renewed != body or not stored.lies_apart:
             save(tx, open_pod, stored, renewed, at)
             changed += 1
         if state == EXPIRED:
@@ -164,16 +178,29 @@ def keep_true(tx: Transaction, open_pod: OpenPod, found: Mapping[str, Offer | No
     for slug, now in found.items():
         if now is not None and (slug, now.letter["period"]) not in settled:
             proposal_id = f"p-{secrets.token_hex(12)}"
-            body = now.body(proposal_id, state=WAITING, created=at)
-            proposals.save(tx, open_pod, proposal_id, json.dumps(body).encode(), state=WAITING, at=at)
+            body = now.body(proposal_id, salt=new_salt(), state=WAITING, created=at)
+            proposed, rests_on = _apart(body)
+            proposals.save(tx, open_pod, proposal_id, proposed, figures=rests_on, state=WAITING, at=at)
             changed += 1
     return changed
 
 
 def read_body(stored: Proposal) -> dict[str, Any]:
-    """A stored proposal's document."""
+    """A stored proposal's document: without `facts`, `salt` and `plan_hash` where those were forgotten."""
     body: dict[str, Any] = json.loads(stored.body)
-    return body
+    return body if stored.figures is None else body | json.loads(stored.figures)
+
+
+def new_salt() -> str:
+    """128 random bits."""
+    return secrets.token_hex(16)
+
+
+def _apart(body: Mapping[str, Any]) -> tuple[bytes, bytes | None]:
+    """What is proposed, and what it rests on."""
+    rests_on = {name: body[name] for name in RESTS_ON if name in body}
+    proposed = {name: value for name, value in body.items() if name not in RESTS_ON}
+    return json.dumps(proposed).encode(), json.dumps(rests_on).encode() if rests_on else None
 
 
 def save(tx: Transaction, open_pod: OpenPod, stored: Proposal, body: Mapping[str, Any], at: datetime) -> None:
@@ -182,11 +209,13 @@ def save(tx: Transaction, open_pod: OpenPod, stored: Proposal, body: Mapping[str
     Raises:
         VersionMoved: somebody else decided meanwhile.
     """
+    proposed, rests_on = _apart(body)
     proposals.save(
         tx,
         open_pod,
         stored.proposal_id,
-        json.dumps(dict(body)).encode(),
+        proposed,
+        figures=rests_on,
         state=body["state"],
         at=at,
         if_version=stored.version,

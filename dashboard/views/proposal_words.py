@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from dashboard.figures import moment_of
 from pod_server import outbox, proposals
+from twin_agent.propose import read_body
 from vocab.programmes import load_programmes
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class ProposalWords:
     headline: str
     summary: str
     words: str
+    forgotten: str
     before: float | None
     after: float | None
     limit: float | None
@@ -67,7 +68,7 @@ def period_words(visit: Visit, period: str) -> str:
 def words_of(visit: Visit, proposal: Proposal, deliveries: dict[str, str]) -> ProposalWords:
     """A stored proposal in the reader's words."""
     t, w = visit.words, visit.wording
-    body: dict[str, Any] = json.loads(proposal.body)
+    body = read_body(proposal)
     facts: dict[str, Any] = body.get("facts", {})
     letter: dict[str, Any] = body.get("letter", {})
     slug = str(body.get("programme", ""))
@@ -76,7 +77,8 @@ def words_of(visit: Visit, proposal: Proposal, deliveries: dict[str, str]) -> Pr
     question = w.of(programme.questions) if programme else title
     change = float(facts.get("change", 0.0)) * 100
     threshold = float(facts.get("threshold", programme.threshold if programme else 0.0)) * 100
-    words = t("proposal.words", percent=w.number(change, 0), threshold=w.number(threshold, 0))
+    forgotten = "" if facts else t("proposal.forgotten")
+    words = forgotten or t("proposal.words", percent=w.number(change, 0), threshold=w.number(threshold, 0))
     coverage = facts.get("coverage_days") or []
     reasons = [t("proposal.reason-rule", programme=title, version=str(letter.get("rule_version", "")))]
     if "before" in facts:
@@ -107,8 +109,9 @@ def words_of(visit: Visit, proposal: Proposal, deliveries: dict[str, str]) -> Pr
         plan_hash=str(body.get("plan_hash", "")),
         category="waste" if slug == "tram-pass" else "",
         headline=question,
-        summary=t("proposal.summary", percent=w.number(change, 0)) if slug == "tram-pass" else question,
+        summary=t("proposal.summary", percent=w.number(change, 0)) if facts and slug == "tram-pass" else question,
         words=words,
+        forgotten=forgotten,
         before=_number(facts, "before"),
         after=_number(facts, "after"),
         limit=_number(facts, "limit"),

@@ -53,6 +53,11 @@ def give_single_mandate(
     )
 
 
+def forget_what_about(tx: Transaction, pod_id: PodId) -> None:
+    """Let go of what the citizen's answers were about, used or run out; that and when they answered stays."""
+    tx.send("UPDATE mandate SET about = '' WHERE pod_id = ? AND mandate_id <> ?", (pod_id, _STANDING))
+
+
 def use_single_mandate(tx: Transaction, pod_id: PodId, *, act: str, about: str, at: datetime) -> bool:
     """Use up the yes to one act about one thing; False where there is none, or it was used or has run out."""
     now = microseconds(at)

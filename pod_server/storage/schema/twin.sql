@@ -37,7 +37,9 @@ CREATE TABLE proposal (
     proposal_id TEXT NOT NULL,            -- random; says nothing of what is proposed
     version BIGINT NOT NULL,
     created BIGINT NOT NULL,
-    sealed BLOB NOT NULL,                 -- state and body
+    sealed BLOB NOT NULL,                 -- state, and what is proposed: the citizen's own
     epoch BIGINT NOT NULL DEFAULT 1,      -- of the citizen's own key
+    figures_epoch BIGINT,                 -- of the figures key; 0 without figures; NULL: of before they lay apart
+    figures BLOB,                         -- what it rests on; NULL where a partner was erased since
     PRIMARY KEY (pod_id, proposal_id)
 );
