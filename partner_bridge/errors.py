@@ -32,6 +32,10 @@ class UnknownConnector(BridgeError):
     """No connector of that name."""
 
 
+class DeclarationInvalid(BridgeError):
+    """What a connector says of itself does not hold."""
+
+
 class UnusablePayload(BridgeError):
     """A connector could not make an activity of (a part of) a partner's payload."""
 

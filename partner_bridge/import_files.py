@@ -74,7 +74,7 @@ def import_files(
         BodyUnreadable: a file cannot be read; files before it are in.
         PodLocked: the pod is locked and no vault was given.
     """
-    chosen = find_connector(connector)
+    chosen = find_connector(connector, host.connector_packages)
     actor = actor or Actor("operator-assisted")
     with host.storage.read() as tx:
         pod_id = find_pod(tx, handle).pod_id
@@ -93,7 +93,7 @@ def import_contents(
     Raises:
         UnknownConnector: no connector of that name.
     """
-    chosen = find_connector(connector)
+    chosen = find_connector(connector, host.connector_packages)
     grant = own_grant(host, pod_id, chosen, actor=actor, vault=vault)
     report = ImportReport()
     for name, content in files:

@@ -135,7 +135,7 @@ def connect(host: Host, vault: Vault, source: Source, tokens: Tokens, *, notice:
         NoSuchPartner: the source is no party of consents any more.
     """
     now = host.clock.now()
-    kinds = find_connector(source.connector).kinds
+    kinds = find_connector(source.connector, host.connector_packages).kinds
     with host.storage.read() as tx:
         held = grant_rows.grants_in_pod(tx, host.host_key, vault.pod_id, client_id=source.client_id)
     grant = next((each for each in held if each.state_at(now) is GrantState.ACTIVE and each.terms.kinds == kinds), None)
@@ -256,7 +256,7 @@ def _take(host: Host, held: Pull, vault: Vault | None) -> _Hand:
 
 def _read(hand: _Hand) -> None:
     """Steps 4 and 5: the connector's questions, one after the other, until it has no more."""
-    host, connector = hand.host, find_connector(hand.source.connector)
+    host, connector = hand.host, find_connector(hand.source.connector, hand.host.connector_packages)
     if not isinstance(connector, Pullable):
         raise SourceInvalid("its connector's source cannot be asked")
     if hand.source.webhook and not hand.pull.user_key:
@@ -283,7 +283,7 @@ def user_key(host: Host, slug: str, user: str) -> str:
 
 def _learn_user(hand: _Hand) -> None:
     """By which name the source's calls tell of this citizen; each name is one connection's."""
-    connector = find_connector(hand.source.connector)
+    connector = find_connector(hand.source.connector, hand.host.connector_packages)
     path, user_of = getattr(connector, "user_path", ""), getattr(connector, "user_of", None)
     if not path or user_of is None:
         return

@@ -75,7 +75,7 @@ def register(app: Flask, host: Host) -> None:
     @app.post("/bridge/connectors/<name>")
     def post_payloads(name: str) -> Response:
         partner = verify_partner_request(host, request)
-        connector = find_connector(name)
+        connector = find_connector(name, host.connector_packages)
         body = _body()
         items = normalise_items(connector, read_payloads(body, request.mimetype), host.clock.now())
         return _answer(host, partner, items, body, f"connectors/{name}")

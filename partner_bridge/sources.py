@@ -99,7 +99,7 @@ def add_source(host: Host, source: Source, *, about: Mapping[str, str] | None = 
         UnknownConnector: no connector of that name.
         PartnerInvalid: another party has its name.
     """
-    _check(source)
+    _check(host, source)
     with host.storage.read() as tx:
         before = tx.one("SELECT sealed FROM source WHERE slug = ?", (source.slug,))
     if not source.client_id:
@@ -155,8 +155,8 @@ def remove_source(host: Host, slug: str) -> None:
             tx.execute("DELETE FROM pull WHERE pod_id = ? AND grant_id = ?", (pod_id, grant))
 
 
-def _check(source: Source) -> None:
-    find_connector(source.connector)
+def _check(host: Host, source: Source) -> None:
+    find_connector(source.connector, host.connector_packages)
     if not _SLUG.match(source.slug):
         raise SourceInvalid("its short name is made of a-z, 0-9 and hyphens, at most 31 of them")
     if not _SHORTEST <= source.every <= _LONGEST:

@@ -46,6 +46,7 @@ class Host:
         largest_binary_bytes: The largest single document that is not RDF.
         witnesses: Who watches over the logs: address and key of each.
         age_rules: From which age on citizens answer for themselves.
+        connector_packages: Packages whose connectors this host loads beside the house's own.
     """
 
     base_url: str
@@ -65,6 +66,7 @@ class Host:
     quota_bytes: int = DEFAULT_QUOTA_BYTES
     largest_binary_bytes: int = DEFAULT_LARGEST_BINARY_BYTES
     age_rules: AgeRules = field(default_factory=AgeRules)
+    connector_packages: tuple[str, ...] = ()
 
     @cached_property
     def binaries(self) -> BinaryFiles:

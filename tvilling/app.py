@@ -114,6 +114,7 @@ def create_host(settings: Settings, *, make_folders: bool = True) -> Host:
         quota_bytes=settings.quota_bytes,
         largest_binary_bytes=settings.largest_binary_bytes,
         age_rules=settings.age_rules(),
+        connector_packages=settings.connector_packages,
         signing_keys=SigningKeys(timedelta(days=settings.signing_key_days) if settings.signing_key_days else None),
     )
 

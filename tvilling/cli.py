@@ -15,6 +15,7 @@ _COMMANDS = {
     "han": "han:han",
     "partner": "partner:partner",
     "source": "source:source",
+    "connector": "connector:connector",
     "consent": "consent:consent",
     "pod": "pod:pod",
     "import": "operate:import_command",

@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 
 import psycopg
 
+from partner_bridge.connectors import registry
+from partner_bridge.connectors.packages import packages_at_hand
 from pod_server import binaries, feed, integrity, problems, witnessing
 from pod_server.authorization import grant_rows
 from pod_server.clock import Clock, microseconds, moment
@@ -84,7 +86,7 @@ def examine(settings: Settings, *, sample: Callable[[list[Pod], int], list[Pod]]
         settings: As the host last ran with.
         sample: Chooses the logs that are verified.
     """
-    findings = [*_settings(settings)]
+    findings = [*_settings(settings), *_connectors(settings)]
     if settings.database_url is None and not (settings.data / DATABASE_FILE).is_file():
         findings.append(
             Finding("data-folder", "wrong", f"{settings.data} holds no database", "name the data folder with --data")
@@ -123,6 +125,19 @@ def _settings(settings: Settings) -> Iterator[Finding]:
     if settings.demo is not None and not settings.is_loopback:
         yield Finding(
             "demo", "wrong", "this data folder is a demo's, with a control door", "serve a data folder of its own"
+        )
+
+
+def _connectors(settings: Settings) -> Iterator[Finding]:
+    found = registry(settings.connector_packages)
+    for each in found.not_loaded:
+        yield Finding("connectors", "wrong", f"connector package {each.package} is left out: {each.why}", each.mend)
+    for package in sorted(set(packages_at_hand()) - set(settings.connector_packages)):
+        yield Finding(
+            "connectors",
+            "warning",
+            f"{package} is installed and brings connectors; nothing of it is loaded",
+            f"serve with --connector-package {package}, or uninstall it",
         )
 
 

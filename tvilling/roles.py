@@ -58,10 +58,17 @@ def run_web(settings: Settings) -> None:
     from granian.log import LogLevels  # noqa: PLC0415
 
     import tvilling.app  # noqa: PLC0415
+    from partner_bridge.connectors import registry  # noqa: PLC0415
     from pod_server.bodies import THREADS  # noqa: PLC0415
 
     # Loaded once, before the workers are forked: they start sooner, and share the memory that the code takes.
     tvilling.app.load_web_role()
+    for left_out in registry(settings.connector_packages).not_loaded:
+        print(
+            f"tvilling: connector package {left_out.package} is left out: {left_out.why}; {left_out.mend}",
+            file=sys.stderr,
+            flush=True,
+        )
     _keep_from_the_collector()
     raise_limit_of_open_files()
     Granian(

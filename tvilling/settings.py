@@ -81,6 +81,7 @@ class Settings:
         quota_bytes: What the documents of a pod may take, where the pod has no quota of its own.
         largest_binary_bytes: The largest single document that is not RDF.
         ages: From which age on citizens answer for themselves: `13`, and `PURPOSE=15` for single purposes.
+        connector_packages: Packages whose connectors are loaded beside the house's own.
         database_url: The PostgreSQL database that several machines may share; None for the folder's own SQLite file.
         keys_url: The PostgreSQL database of the key store, where several machines share it; None for the folder's file.
     """
@@ -99,6 +100,7 @@ class Settings:
     quota_bytes: int = DEFAULT_QUOTA_BYTES
     largest_binary_bytes: int = DEFAULT_LARGEST_BINARY_BYTES
     ages: tuple[str, ...] = ()
+    connector_packages: tuple[str, ...] = ()
     time: ScaledTime | None = None
     demo: DemoRun | None = None
     database_url: str | None = field(default=None, repr=False)
@@ -205,6 +207,7 @@ class Settings:
         values["allow_outbound"] = tuple(values["allow_outbound"])
         values["witnesses"] = tuple(values.get("witnesses", ()))
         values["ages"] = tuple(values.get("ages", ()))
+        values["connector_packages"] = tuple(values.get("connector_packages", ()))
         if values.get("time"):
             values["time"] = ScaledTime(**values["time"])
         if values.get("demo"):

@@ -9,7 +9,7 @@ from flask import Response, jsonify, request
 from dashboard import frame
 from dashboard.views.footprint import private_json
 from dashboard.visits import answered_form, citizens_visit
-from partner_bridge.connectors import CONNECTORS
+from partner_bridge.connectors import registry
 from partner_bridge.import_files import ImportReport, import_contents
 from pod_server.identifiers import Actor
 
@@ -19,14 +19,12 @@ if TYPE_CHECKING:
 
 FILES_AT_ONCE = 20
 _SHOWN_PROBLEMS = 5
-_NOT_FILES = frozenset({"garmin", "han", "sparebank1"})
-"""Forms in which no page lets a citizen save a file."""
 
 
 def files(host: Host) -> Response:
     """The page."""
     seen, _, _ = citizens_visit(host)
-    return _page(seen)
+    return _page(host, seen)
 
 
 def take_files(host: Host) -> Response:
@@ -46,11 +44,14 @@ def take_files(host: Host) -> Response:
     words = _told(seen, report) if brought else str(seen.words("files.none"))
     if request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json":
         return private_json(jsonify({"words": words, "problems": _problems(report), "accepted": report.accepted}))
-    return _page(seen, told=words, problems=_problems(report), well=bool(report.accepted or report.duplicates))
+    return _page(host, seen, told=words, problems=_problems(report), well=bool(report.accepted or report.duplicates))
 
 
-def _page(seen: Visit, *, told: str = "", problems: list[str] | None = None, well: bool = False) -> Response:
-    offered = [(each.name, each.title) for each in CONNECTORS.values() if each.name not in _NOT_FILES]
+def _page(
+    host: Host, seen: Visit, *, told: str = "", problems: list[str] | None = None, well: bool = False
+) -> Response:
+    known = registry(host.connector_packages).connectors.values()
+    offered = [(each.name, each.title) for each in known if "file" in each.declaration.channels]
     return frame.page(
         "files.html.jinja",
         seen,

@@ -54,7 +54,7 @@ def sources(host: Host, *, problem: str = "", status: int = 200) -> Response:
     """Every source, connected or not."""
     seen, session, _ = citizens_visit(host)
     held = pulling.connections(host, session.pod_id)
-    cards = [_card(seen, each, held.get(each.slug)) for each in list_sources(host)]
+    cards = [_card(host, seen, each, held.get(each.slug)) for each in list_sources(host)]
     done = request.args.get("done", "")
     told = seen.words(f"source.done-{done}") if done in {"connected", "asked", "disconnected"} else ""
     answer = frame.page(
@@ -174,11 +174,10 @@ def _held(host: Host, pod_id: int, slug: str) -> Pull:
     return held
 
 
-def _card(seen: Visit, source: Source, held: Pull | None) -> SourceCard:
+def _card(host: Host, seen: Visit, source: Source, held: Pull | None) -> SourceCard:
     t, w = seen.words, seen.wording
-    kinds = [
-        load_kinds().by_slug[slug].labels[seen.language] for slug in sorted(find_connector(source.connector).kinds)
-    ]
+    brings = find_connector(source.connector, host.connector_packages).kinds
+    kinds = [load_kinds().by_slug[slug].labels[seen.language] for slug in sorted(brings)]
     purpose = load_purposes().get(source.purpose)
     facts = [
         (t("fact.gives"), w.listing([kind.title for kind in kinds])),
@@ -207,7 +206,7 @@ def _card(seen: Visit, source: Source, held: Pull | None) -> SourceCard:
 
 def _notice(host: Host, seen: Visit, source: Source) -> tuple[str, str]:
     """The text that the citizen was shown, as it is kept."""
-    card = _card(seen, source, None)
+    card = _card(host, seen, source, None)
     text = "\n".join([source.name, *(f"{name}: {words}" for name, words in card.facts)])
     version = f"{NOTICE} {seen.language}"
     return version, keep_notice(host, version, text)

@@ -96,7 +96,7 @@ def hear(host: Host, source: Source, headers: Mapping[str, str], body: bytes) ->
         UnusablePayload: it is not in the source's format.
         StorageFull, StorageBusy: nothing was lost; the source calls again.
     """
-    connector = find_connector(source.connector)
+    connector = find_connector(source.connector, host.connector_packages)
     if not source.webhook or not isinstance(connector, Called):
         raise WebhookNotOurs("this source does not call")
     if source.webhook == "signed":

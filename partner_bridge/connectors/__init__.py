@@ -1,10 +1,12 @@
-"""One file a partner: its real format, its traps, and how it becomes activities.
+"""One file a partner: its real format, its traps, how it becomes activities, and what it says of itself.
 
-A new partner is a new file beside these and one line in the list below.
+A new partner is a new file beside these and one line in the list below; or a package of its own, which the list never hears
+of (`packages`, docs/connectors.md).
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from partner_bridge.connectors.atb import AtB
@@ -13,6 +15,7 @@ from partner_bridge.connectors.garmin import Garmin
 from partner_bridge.connectors.han import Han
 from partner_bridge.connectors.hourly_csv import HourlyCsv
 from partner_bridge.connectors.oss import Oss
+from partner_bridge.connectors.packages import Registry, load
 from partner_bridge.connectors.rema1000 import Rema1000
 from partner_bridge.connectors.sparebank1 import SpareBank1, SpareBank1Csv
 from partner_bridge.connectors.tronderenergi import TronderEnergi
@@ -20,6 +23,8 @@ from partner_bridge.connectors.waste_weights import WasteWeights
 from partner_bridge.errors import UnknownConnector
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from partner_bridge.connectors.normalising import Connector
 
 _CONNECTORS: tuple[Connector, ...] = (
@@ -36,16 +41,29 @@ _CONNECTORS: tuple[Connector, ...] = (
     Han(),
 )
 
-CONNECTORS: dict[str, Connector] = {connector.name: connector for connector in _CONNECTORS}
+
+@cache
+def registry(packages: tuple[str, ...] = ()) -> Registry:
+    """The house's connectors and those of the packages that a host allows; each is loaded once a process."""
+    return load(_CONNECTORS, packages)
 
 
-def find_connector(name: str) -> Connector:
+CONNECTORS: Mapping[str, Connector] = registry().connectors
+"""The house's own."""
+
+
+def find_connector(name: str, packages: tuple[str, ...] = ()) -> Connector:
     """A connector by its name.
+
+    Args:
+        name: As in commands and addresses.
+        packages: What the host allows beside the house's own (`host.connector_packages`).
 
     Raises:
         UnknownConnector: there is none; the message lists those there are.
     """
-    connector = CONNECTORS.get(name)
+    known = registry(packages).connectors
+    connector = known.get(name)
     if connector is None:
-        raise UnknownConnector(f"the connectors are {', '.join(sorted(CONNECTORS))}")
+        raise UnknownConnector(f"the connectors are {', '.join(sorted(known))}")
     return connector

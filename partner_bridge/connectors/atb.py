@@ -18,6 +18,7 @@ from typing import Literal
 
 import msgspec
 
+from partner_bridge.connectors.declaration import Declaration, Organisation, Words
 from partner_bridge.connectors.normalising import Context, Normalised, decode_as, instant, name_part
 from partner_bridge.errors import UnusablePayload
 
@@ -69,6 +70,33 @@ class AtB:
     title = "AtB"
     kinds = frozenset({"transit-trip"})
     form: Literal["json", "text"] = "json"
+    declaration = Declaration(
+        organisation=Organisation("atb", "AtB", "https://www.atb.no"),
+        channels=("push",),
+        granularity="event",
+        frequency="irregular",
+        history=None,
+        terms=Words(
+            nb="Kommer bare mens samtykket ditt gjelder; leverandøren ser ingenting av det andre i poden.",
+            nn="Kjem berre medan samtykket ditt gjeld; leverandøren ser ingenting av det andre i poden.",
+            en="Comes only while your consent stands; the supplier sees nothing else in your pod.",
+        ),
+        format_source="https://www.npmjs.com/package/@atb-as/utils",
+        guesses=(
+            Words(
+                nb="Lengden på reisen er luftlinje ganger 1,3, eller en vanlig bytur der holdeplassen ikke er kjent.",
+                nn="Lengda på reisa er luftline gonger 1,3, eller ein vanleg bytur der haldeplassen ikkje er kjend.",
+                en="A trip's length is the straight line times 1.3, or a usual city trip where the stop is not known.",
+            ),
+        ),
+        limits=(
+            Words(
+                nb="En billett er ikke en reise: bare brukte enkeltbilletter telles, og de merkes som antatt.",
+                nn="Ein billett er ikkje ei reise: berre brukte einskildbillettar blir talde, og dei blir merkte som gjetta.",
+                en="A ticket is no trip: only used single tickets count, and they are marked as inferred.",
+            ),
+        ),
+    )
 
     def normalise(self, payload: bytes, context: Context) -> Iterator[Normalised | UnusablePayload]:  # noqa: ARG002
         """One inferred trip a used access of a single ticket."""

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+from partner_bridge.connectors.declaration import Declaration, Organisation, Words
 from partner_bridge.connectors.normalising import Context, Normalised, instant
 from partner_bridge.errors import UnusablePayload
 
@@ -46,6 +47,26 @@ class ElhubCsv:
     title = "Elhub (CSV)"
     kinds = frozenset({"electricity-reading"})
     form: Literal["json", "text"] = "text"
+    declaration = Declaration(
+        organisation=Organisation("elhub", "Elhub", "https://elhub.no"),
+        channels=("file",),
+        granularity="PT15M",
+        frequency="irregular",
+        history=None,
+        terms=Words(
+            nb="Din egen fil, under ditt eget samtykke; ingen andre får vite at du har lagt den inn.",
+            nn="Di eiga fil, under ditt eige samtykke; ingen andre får vite at du har lagt ho inn.",
+            en="Your own file, under your own consent; nobody else learns that you brought it.",
+        ),
+        format_source="docs/partners.md",
+        limits=(
+            Words(
+                nb="Timer uten verdi i filen blir hull, ikke null.",
+                nn="Timar utan verdi i fila blir hol, ikkje null.",
+                en="Hours without a value in the file become gaps, not zero.",
+            ),
+        ),
+    )
 
     def normalise(self, payload: bytes, context: Context) -> Iterator[Normalised | UnusablePayload]:  # noqa: ARG002
         """One reading a row with a value."""

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from partner_bridge.connectors.declaration import Declaration, Organisation, Words
 from partner_bridge.connectors.normalising import Ask, Context, Event, Normalised, Took, decode_as, instant, name_part
 from partner_bridge.errors import UnusablePayload
 
@@ -49,6 +50,26 @@ class Garmin:
     title = "Garmin"
     kinds = frozenset({"step-count"})
     form: Literal["json", "text"] = "json"
+    declaration = Declaration(
+        organisation=Organisation("garmin", "Garmin", "https://www.garmin.com"),
+        channels=("oauth-pull", "webhook"),
+        granularity="PT15M",
+        frequency="continuous",
+        history=FIRST_PULL,
+        terms=Words(
+            nb="Hentes bare mens du er tilkoblet; du logger inn hos dem, og kan koble fra når du vil.",
+            nn="Blir henta berre medan du er tilkopla; du loggar inn hos dei, og kan kople frå når du vil.",
+            en="Fetched only while you are connected; you sign in there, and can disconnect whenever you like.",
+        ),
+        format_source="docs/partners.md",
+        limits=(
+            Words(
+                nb="Bare skritt og avstand; puls, søvn og sted tas ikke imot.",
+                nn="Berre steg og avstand; puls, søvn og stad blir ikkje tekne imot.",
+                en="Steps and distance only; heart rate, sleep and places are not taken in.",
+            ),
+        ),
+    )
     user_path = "/rest/user/id"
 
     def normalise(self, payload: bytes, context: Context) -> Iterator[Normalised | UnusablePayload]:  # noqa: ARG002

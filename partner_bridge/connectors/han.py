@@ -13,6 +13,7 @@ from typing import Literal
 
 import msgspec
 
+from partner_bridge.connectors.declaration import Declaration, Organisation, Words
 from partner_bridge.connectors.normalising import Context, Normalised, decode_as, instant, name_part
 from partner_bridge.errors import UnusablePayload
 
@@ -39,6 +40,26 @@ class Han:
     title = "HAN"
     kinds = frozenset({"electricity-reading"})
     form: Literal["json", "text"] = "json"
+    declaration = Declaration(
+        organisation=Organisation("own-meter", "Egen måler"),
+        channels=("agent",),
+        granularity="PT1M",
+        frequency="continuous",
+        history=timedelta(0),
+        terms=Words(
+            nb="Leses hjemme hos deg av et program du selv kjører; ingenting finere enn et minutt forlater huset.",
+            nn="Blir lese heime hos deg av eit program du køyrer sjølv; ingenting finare enn eit minutt forlèt huset.",
+            en="Read in your home by a programme you run yourself; nothing finer than a minute leaves the house.",
+        ),
+        format_source="docs/partners.md",
+        limits=(
+            Words(
+                nb="Et minutt med få målinger merkes som anslått.",
+                nn="Eit minutt med få målingar blir merkt som gjetta.",
+                en="A minute with few telegrams is marked as estimated.",
+            ),
+        ),
+    )
 
     def normalise(self, payload: bytes, context: Context) -> Iterator[Normalised | UnusablePayload]:  # noqa: ARG002
         """One reading a minute."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+from partner_bridge.connectors.declaration import Declaration, Organisation, Words
 from partner_bridge.connectors.elhub_csv import rows_of
 from partner_bridge.connectors.normalising import Context, Normalised, instant
 from partner_bridge.errors import UnusablePayload
@@ -25,6 +26,26 @@ class HourlyCsv:
     title = "Hourly electricity (CSV)"
     kinds = frozenset({"electricity-reading"})
     form: Literal["json", "text"] = "text"
+    declaration = Declaration(
+        organisation=Organisation("own-files", "Egne filer"),
+        channels=("file", "push"),
+        granularity="PT1H",
+        frequency="irregular",
+        history=None,
+        terms=Words(
+            nb="Din egen fil, under ditt eget samtykke; ingen andre får vite at du har lagt den inn.",
+            nn="Di eiga fil, under ditt eige samtykke; ingen andre får vite at du har lagt ho inn.",
+            en="Your own file, under your own consent; nobody else learns that you brought it.",
+        ),
+        format_source="docs/partners.md",
+        limits=(
+            Words(
+                nb="Tider uten sone leses som UTC.",
+                nn="Tider utan sone blir lesne som UTC.",
+                en="Times without a zone are read as UTC.",
+            ),
+        ),
+    )
 
     def normalise(self, payload: bytes, context: Context) -> Iterator[Normalised | UnusablePayload]:  # noqa: ARG002
         """One reading a row with a value."""

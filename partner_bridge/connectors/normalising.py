@@ -14,7 +14,9 @@ from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import msgspec
+import structlog
 
+from partner_bridge.connectors.declaration import Declaration
 from partner_bridge.delivery import Item
 from partner_bridge.errors import UnusablePayload
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from partner_bridge.channels.push import PushedItem
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -82,12 +86,14 @@ class Connector(Protocol):
         title: What a person would call the source.
         kinds: The slugs of the kinds it makes.
         form: `json` where a payload is JSON, `text` where it is a whole file of text.
+        declaration: What it can bring, how, and on what terms.
     """
 
     name: str
     title: str
     kinds: frozenset[str]
     form: Literal["json", "text"]
+    declaration: Declaration
 
     def normalise(self, payload: bytes, context: Context) -> Iterator[Normalised | UnusablePayload]:
         """The activities in one payload, and what in it is none, in its order.
@@ -116,11 +122,22 @@ class Pullable(Connector, Protocol):
 
 
 def normalise(connector: Connector, payload: bytes, context: Context) -> Iterator[Normalised | UnusablePayload]:
-    """Run a connector over one payload; a payload that is unusable as a whole is its own single problem."""
+    """Run a connector over one payload; a payload that is unusable as a whole is its own single problem.
+
+    So is one on which the connector breaks, which may be another package's: what it made before stays, nothing else is harmed.
+    """
     try:
-        yield from connector.normalise(payload, context)
+        for made in connector.normalise(payload, context):
+            if not isinstance(made, Normalised | UnusablePayload):
+                raise TypeError(f"a connector yields Normalised or UnusablePayload, not {type(made).__name__}")  # noqa: TRY301
+            yield made
     except UnusablePayload as error:
         yield error
+    except Exception as error:  # noqa: BLE001 - whatever it is, the delivery's other payloads go on
+        _log.error("connector.broke", connector=connector.name, kind=type(error).__name__)
+        yield UnusablePayload(
+            "the connector of this source broke on the payload; whoever runs this host can see that it did"
+        )
 
 
 def normalise_items(connector: Connector, pushed: Iterable[PushedItem], received_at: datetime) -> list[Item]:

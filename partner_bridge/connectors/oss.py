@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from partner_bridge.connectors.declaration import Declaration, Organisation, Words
 from partner_bridge.connectors.normalising import Ask, Context, Normalised, Took, decode_as, instant, name_part
 from partner_bridge.errors import UnusablePayload
 
@@ -62,6 +63,31 @@ class Oss:
     title = "Oss.no"
     kinds = frozenset({"electricity-reading"})
     form: Literal["json", "text"] = "json"
+    declaration = Declaration(
+        organisation=Organisation("oss", "Oss.no", "https://oss.no"),
+        channels=("push", "token-pull"),
+        granularity="PT1M",
+        frequency="continuous",
+        history=FIRST_PULL,
+        terms=Words(
+            nb="Kommer bare mens samtykket ditt gjelder, eller mens du har gitt et token fra appen deres; du kan ta begge tilbake.",
+            nn="Kjem berre medan samtykket ditt gjeld, eller medan du har gjeve eit token frå appen deira; du kan ta begge tilbake.",
+            en="Comes only while your consent stands, or while you have given a token from their app; you can take back both.",
+        ),
+        format_source="docs/partners.md",
+        limits=(
+            Words(
+                nb="Et minutt leseren gikk glipp av, mangler; det gjettes ikke.",
+                nn="Eit minutt lesaren gjekk glipp av, manglar; det blir ikkje gjetta.",
+                en="A minute the reader missed is missing; it is not guessed.",
+            ),
+            Words(
+                nb="Det huset sender ut på nettet (solceller), er ikke med.",
+                nn="Det huset sender ut på nettet (solceller), er ikkje med.",
+                en="What the house sends out to the grid (solar panels) is left out.",
+            ),
+        ),
+    )
 
     def normalise(self, payload: bytes, context: Context) -> Iterator[Normalised | UnusablePayload]:  # noqa: ARG002
         """One reading an interval that was measured."""

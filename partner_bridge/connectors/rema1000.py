@@ -19,6 +19,7 @@ from typing import Literal
 
 import msgspec
 
+from partner_bridge.connectors.declaration import Declaration, Organisation, Words
 from partner_bridge.connectors.normalising import Context, Normalised, decode_as, instant, name_part
 from partner_bridge.errors import UnusablePayload
 from vocab.products import product_class
@@ -68,6 +69,31 @@ class Rema1000:
     title = "Rema 1000"
     kinds = frozenset({"grocery-line"})
     form: Literal["json", "text"] = "json"
+    declaration = Declaration(
+        organisation=Organisation("rema1000", "Rema 1000", "https://www.rema.no"),
+        channels=("push", "file"),
+        granularity="event",
+        frequency="weekly",
+        history=None,
+        terms=Words(
+            nb="Kommer under samtykket ditt, eller som filen med opplysningene dine som du har rett til å få av dem (personvernforordningen artikkel 20).",
+            nn="Kjem under samtykket ditt, eller som fila med opplysningane dine som du har rett til å få av dei (personvernforordninga artikkel 20).",
+            en="Comes under your consent, or as the file of your data that you have a right to get from them (GDPR, Article 20).",
+        ),
+        format_source="docs/partners.md",
+        limits=(
+            Words(
+                nb="Mengden i kilo leses av varens navn der den står der; ellers følger den av varen.",
+                nn="Mengda i kilo blir lesen av namnet på vara der ho står der; elles følgjer ho av vara.",
+                en="The weight is read from the product's name where it stands there; otherwise it follows from the product.",
+            ),
+            Words(
+                nb="Pant, poser og gebyr er ikke mat og er ikke med.",
+                nn="Pant, posar og gebyr er ikkje mat og er ikkje med.",
+                en="Deposits, bags and fees are no food and are left out.",
+            ),
+        ),
+    )
 
     def normalise(self, payload: bytes, context: Context) -> Iterator[Normalised | UnusablePayload]:  # noqa: ARG002
         """One activity a line of food with a known weight; a problem for each line whose weight nothing tells."""

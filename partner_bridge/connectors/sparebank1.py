@@ -23,6 +23,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from partner_bridge.connectors.declaration import Declaration, Organisation, Words
 from partner_bridge.connectors.elhub_csv import rows_of
 from partner_bridge.connectors.normalising import (
     Ask,
@@ -85,6 +86,31 @@ class SpareBank1:
     title = "SpareBank 1"
     kinds = frozenset({"payment"})
     form: Literal["json", "text"] = "json"
+    declaration = Declaration(
+        organisation=Organisation("sparebank1", "SpareBank 1 SMN", "https://www.sparebank1.no"),
+        channels=("oauth-pull",),
+        granularity="event",
+        frequency="daily",
+        history=FIRST_PULL,
+        terms=Words(
+            nb="Hentes bare mens du er tilkoblet; du logger inn hos dem, og kan koble fra når du vil.",
+            nn="Blir henta berre medan du er tilkopla; du loggar inn hos dei, og kan kople frå når du vil.",
+            en="Fetched only while you are connected; you sign in there, and can disconnect whenever you like.",
+        ),
+        format_source="docs/partners.md",
+        limits=(
+            Words(
+                nb="Det som ennå ikke er bokført, og penger som kommer inn, er ikke med.",
+                nn="Det som enno ikkje er bokført, og pengar som kjem inn, er ikkje med.",
+                en="What is not booked yet, and money that comes in, is left out.",
+            ),
+            Words(
+                nb="Navn, meldinger og kontonumre til andre tas aldri imot.",
+                nn="Namn, meldingar og kontonummer til andre blir aldri tekne imot.",
+                en="Other people's names, messages and account numbers are never taken in.",
+            ),
+        ),
+    )
 
     def normalise(self, payload: bytes, context: Context) -> Iterator[Normalised | UnusablePayload]:  # noqa: ARG002
         """One payment a booked transaction out of the account."""
@@ -154,6 +180,31 @@ class SpareBank1Csv:
     title = "SpareBank 1 (CSV)"
     kinds = frozenset({"payment"})
     form: Literal["json", "text"] = "text"
+    declaration = Declaration(
+        organisation=Organisation("sparebank1", "SpareBank 1 SMN", "https://www.sparebank1.no"),
+        channels=("file",),
+        granularity="event",
+        frequency="irregular",
+        history=None,
+        terms=Words(
+            nb="Din egen fil, under ditt eget samtykke; ingen andre får vite at du har lagt den inn.",
+            nn="Di eiga fil, under ditt eige samtykke; ingen andre får vite at du har lagt ho inn.",
+            en="Your own file, under your own consent; nobody else learns that you brought it.",
+        ),
+        format_source="docs/partners.md",
+        limits=(
+            Words(
+                nb="Det som ennå ikke er bokført, og penger som kommer inn, er ikke med.",
+                nn="Det som enno ikkje er bokført, og pengar som kjem inn, er ikkje med.",
+                en="What is not booked yet, and money that comes in, is left out.",
+            ),
+            Words(
+                nb="Navn, meldinger og kontonumre til andre tas aldri imot.",
+                nn="Namn, meldingar og kontonummer til andre blir aldri tekne imot.",
+                en="Other people's names, messages and account numbers are never taken in.",
+            ),
+        ),
+    )
 
     def normalise(self, payload: bytes, context: Context) -> Iterator[Normalised | UnusablePayload]:  # noqa: ARG002
         """One payment a row with money out; the names of others stand in such rows too, so texts are left out."""

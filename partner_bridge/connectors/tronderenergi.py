@@ -16,6 +16,7 @@ from typing import Literal
 
 import msgspec
 
+from partner_bridge.connectors.declaration import Declaration, Organisation, Words
 from partner_bridge.connectors.normalising import Context, Normalised, decode_as, instant, name_part
 from partner_bridge.errors import UnusablePayload
 
@@ -51,6 +52,33 @@ class TronderEnergi:
     title = "TrønderEnergi"
     kinds = frozenset({"electricity-reading"})
     form: Literal["json", "text"] = "json"
+    declaration = Declaration(
+        organisation=Organisation("tronderenergi", "TrønderEnergi"),
+        channels=("push",),
+        granularity="PT1H",
+        frequency="daily",
+        history=None,
+        terms=Words(
+            nb="Kommer bare mens samtykket ditt gjelder; leverandøren ser ingenting av det andre i poden.",
+            nn="Kjem berre medan samtykket ditt gjeld; leverandøren ser ingenting av det andre i poden.",
+            en="Comes only while your consent stands; the supplier sees nothing else in your pod.",
+        ),
+        format_source="docs/partners.md",
+        guesses=(
+            Words(
+                nb="De har ikke noe åpent format; formen er et annet nettselskaps.",
+                nn="Dei har ikkje noko ope format; forma er frå eit anna nettselskap.",
+                en="They publish no format; the form is another grid company's.",
+            ),
+        ),
+        limits=(
+            Words(
+                nb="Strøm du produserer, er ikke med.",
+                nn="Straum du produserer, er ikkje med.",
+                en="Power that you produce is left out.",
+            ),
+        ),
+    )
 
     def normalise(self, payload: bytes, context: Context) -> Iterator[Normalised | UnusablePayload]:  # noqa: ARG002
         """One reading an hour consumed; estimates may be replaced by what was measured."""

@@ -15,6 +15,7 @@ from typing import Literal
 
 import msgspec
 
+from partner_bridge.connectors.declaration import Declaration, Organisation, Words
 from partner_bridge.connectors.elhub_csv import LOCAL, decimal_comma
 from partner_bridge.connectors.normalising import Context, Normalised, decode_as, instant, name_part
 from partner_bridge.errors import UnusablePayload
@@ -40,6 +41,26 @@ class WasteWeights:
     title = "Trondheim Renholdsverk"
     kinds = frozenset({"waste-collection"})
     form: Literal["json", "text"] = "json"
+    declaration = Declaration(
+        organisation=Organisation("trv", "Trondheim Renholdsverk", "https://trv.no"),
+        channels=("push",),
+        granularity="P1D",
+        frequency="weekly",
+        history=None,
+        terms=Words(
+            nb="Kommer bare mens samtykket ditt gjelder; leverandøren ser ingenting av det andre i poden.",
+            nn="Kjem berre medan samtykket ditt gjeld; leverandøren ser ingenting av det andre i poden.",
+            en="Comes only while your consent stands; the supplier sees nothing else in your pod.",
+        ),
+        format_source="docs/partners.md",
+        guesses=(
+            Words(
+                nb="Vekten per henting publiseres ikke; feltet for den er gjettet.",
+                nn="Vekta per henting blir ikkje publisert; feltet for henne er gjetta.",
+                en="The weight of a collection is not published; the field for it is guessed.",
+            ),
+        ),
+    )
 
     def normalise(self, payload: bytes, context: Context) -> Iterator[Normalised | UnusablePayload]:  # noqa: ARG002
         """One record a collection that was weighed."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from connector_packages import install
 from deliveries import CITIZEN, deliver, granted, readings
 from hosts import key_store_in, make_host
 
@@ -260,3 +261,21 @@ def test_a_damaged_database_and_an_empty_folder_are_told(healthy, tmp_path):
     host.storage.close()
     (settings.data / "tvilling.sqlite").write_bytes(b"no database at all" * 1000)
     assert "database" in checks(settings)
+
+
+def test_a_connector_package_that_is_left_out_is_wrong_and_one_that_is_not_allowed_is_told(
+    healthy, tmp_path, monkeypatch
+):
+    settings, *_ = healthy
+    install(tmp_path / "site", "nabo-broken", {"nabo_broken": "1/0"}, {"nabo": "nabo_broken:Meter"})
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    (told,) = [each for each in examine(settings) if each.check == "connectors"]
+    assert (told.level, "--connector-package nabo-broken" in told.mend) == ("warning", True)
+    replace(settings, connector_packages=("nabo-broken",)).write()
+    answer = CliRunner().invoke(main, ["doctor", "--data", settings.data_folder])
+    assert answer.exit_code == 1
+    assert "connector package nabo-broken is left out: nabo: it cannot be loaded: ZeroDivisionError" in answer.output
+    listed = CliRunner().invoke(main, ["connector", "list", "--data", settings.data_folder, "--json"])
+    answered = json.loads(listed.output)
+    assert {"oss", "atb"} <= {each["name"] for each in answered["connectors"]}
+    assert [each["package"] for each in answered["left_out"]] == ["nabo-broken"]

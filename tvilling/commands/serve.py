@@ -65,6 +65,13 @@ if TYPE_CHECKING:
     metavar="[PURPOSE=]YEARS",
     help="From which age on citizens answer for themselves, 13 unless told; for one purpose another. May be repeated.",
 )
+@click.option(
+    "--connector-package",
+    "connector_packages",
+    multiple=True,
+    metavar="PACKAGE",
+    help="An installed package whose connectors are loaded; nothing of others is. May be repeated.",
+)
 @command
 def serve_command(
     frame: Frame,
@@ -82,6 +89,7 @@ def serve_command(
     quota_bytes: int,
     largest_binary_bytes: int,
     ages: tuple[str, ...],
+    connector_packages: tuple[str, ...],
 ) -> None:
     """Run the host until Ctrl-C."""
     from tvilling.data_folder import migrate_data_folder  # noqa: PLC0415 - `--help` stays quick
@@ -103,6 +111,7 @@ def serve_command(
         quota_bytes=quota_bytes,
         largest_binary_bytes=largest_binary_bytes,
         ages=ages,
+        connector_packages=connector_packages,
         **frame.databases(),
     )
     migrate_data_folder(settings)

@@ -145,9 +145,8 @@ def test_every_place_of_an_activity_may_hold_anything_and_nothing_breaks(house, 
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", sorted(SAMPLE_OF))
+@pytest.mark.parametrize("name", sorted(CONNECTORS))
 def test_every_place_of_a_partners_payload_may_hold_anything_and_nothing_breaks(deliverer, grant, name):
-    assert SAMPLE_OF.keys() == CONNECTORS.keys()
     text = (SAMPLES / SAMPLE_OF[name]).read_text("utf-8")
     if find_connector(name).form == "text":
         lines = text.splitlines()
@@ -170,7 +169,7 @@ def test_every_place_of_a_partners_payload_may_hold_anything_and_nothing_breaks(
         assert {item["payload"] for item in answer.json} == set(range(len(items))), "a payload got no answer"
 
 
-@pytest.mark.parametrize("name", sorted(SAMPLE_OF))
+@pytest.mark.parametrize("name", sorted(CONNECTORS))
 @pytest.mark.parametrize("payload", ["NaN", "Infinity", "[" * 100_000, '{"a":' * 50_000, "null", "1e999", '"\\ud800"'])
 def test_a_payload_that_is_no_payload_is_its_own_problem(deliverer, grant, name, payload):
     answer = deliverer.send("POST", f"/bridge/connectors/{name}", f'{{"grant":"{grant}","payload":{payload}}}')
@@ -287,6 +286,7 @@ def test_no_answer_repeats_what_was_sent(deliverer, grant):
               for path in places(reading(meter="m"))]  # fmt: skip
     bodies += [("/bridge/activities", {"grant": grant, "activity": {**reading(), canary: 1}}),
                ("/bridge/activities", {canary: grant, "activity": reading()})]  # fmt: skip
+    assert SAMPLE_OF.keys() == CONNECTORS.keys()
     for name, file in SAMPLE_OF.items():
         text = (SAMPLES / file).read_text("utf-8")
         if find_connector(name).form == "text":
