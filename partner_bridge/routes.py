@@ -94,13 +94,13 @@ def register(app: Flask, host: Host) -> None:
 
     @app.get("/bridge/grants/<grant>/figures")
     def get_figures(grant: str) -> Response:
-        partner = verify_partner_request(host, request)
+        partner = verify_partner_request(host, request, apps_too=True)
         media_type = media_type_for(request.headers.get("Accept"))
         return _rdf(read_figures(host, partner, grant, request.args.getlist("figure")), media_type)
 
     @app.get("/bridge/grants/<grant>/graph")
     def get_graph(grant: str) -> Response:
-        partner = verify_partner_request(host, request)
+        partner = verify_partner_request(host, request, apps_too=True)
         media_type = media_type_for(request.headers.get("Accept"))
         kinds = request.args.getlist("kind")
         document, following = read_graph(host, partner, grant, kinds, request.args)

@@ -159,7 +159,9 @@ def write(host: Host, tx: Transaction, grant: Grant, events: Sequence[GrantEvent
         base_url=host.base_url,
         subject=pairwise_subject(host.host_key, client_id, PodId(grant.pod_id)),
         partner=Party(
-            iri=f"{host.base_url}/vocab/consent/partners#{client_id}",
+            iri=partner.document
+            if partner and partner.document
+            else f"{host.base_url}/vocab/consent/partners#{client_id}",
             identifier=client_id,
             name=partner.name if partner else client_id,
             contact=about.get("contact", NOT_STATED),

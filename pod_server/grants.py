@@ -38,6 +38,7 @@ from pod_server.clock import microseconds
 from pod_server.identifiers import Actor, ClientId, GrantId, PodId, Subject
 from pod_server.log.event import LogEvent
 from pod_server.log.ledger import append as append_to_log
+from pod_server.parties import find_party
 from pod_server.signatures import pairwise_subject
 from pod_server.storage.conflicts import again_after_conflict
 from pod_server.vault.epoch_keys import COPIES_DIE_AFTER
@@ -170,7 +171,7 @@ def give_all(
         for grant_id, terms in zip(ids, all_terms, strict=True):
             require_new_terms(terms, now)
             delegation.require(host, tx, pod_id, actor, Act.GIVE, purpose=terms.purpose)
-            partner = _active_partner(tx, terms.client_id, pod_id)
+            partner = _active_partner(host, tx, terms.client_id, pod_id)
             event = GrantEvent(EventKind.GIVEN, now, terms.expires_at, _said_by(actor))
             standing = follow(Standing(), event)
             grant = Grant(grant_id, pod_id, terms, GrantState.ACTIVE, standing.version, 1, now, now)
@@ -189,7 +190,7 @@ def refuse(host: Host, pod_id: PodId, terms: GrantTerms, *, actor: Actor) -> Gra
     with host.storage.write() as tx:
         now = host.clock.now()
         delegation.require(host, tx, pod_id, actor, Act.REFUSE, purpose=terms.purpose)
-        partner = _active_partner(tx, terms.client_id, pod_id)
+        partner = _active_partner(host, tx, terms.client_id, pod_id)
         event = GrantEvent(EventKind.REFUSED, now, by=_said_by(actor))
         grant = Grant(new_grant_id(), pod_id, terms, GrantState.REFUSED, 1, 1, now, now)
         grant_rows.insert_grant(tx, host.host_key, grant)
@@ -228,6 +229,16 @@ def pause(host: Host, pod_id: PodId, grant_id: str, *, actor: Actor) -> Grant:
         EventOutOfOrder: the grant is neither active nor paused.
     """
     return _change(host, pod_id, grant_id, EventKind.PAUSED, actor=actor, urgent=True, unless=GrantState.PAUSED)
+
+
+def withdraw_all_of(host: Host, tx: Transaction, pod_id: PodId, client_id: str, *, actor: Actor) -> list[Grant]:
+    """In the caller's transaction: withdraw every consent that one party holds in a pod and that has not ended."""
+    held = grant_rows.grants_in_pod(tx, host.host_key, pod_id, client_id=client_id)
+    return [
+        _change_within(host, tx, pod_id, grant.id, EventKind.WITHDRAWN, actor=actor)[0]
+        for grant in held
+        if grant.state_at(host.clock.now()) in {GrantState.ACTIVE, GrantState.PAUSED}
+    ]
 
 
 def settle_arrival(
@@ -456,7 +467,7 @@ def list_grants(host: Host, pod_id: PodId) -> list[GrantView]:
         totals = grant_rows.totals(tx, pod_id)
         uses = grant_rows.uses_since(tx, pod_id, since)
         read = grant_rows.reads_of_pod(tx, pod_id, since)
-        names = {client_id: partners.find_partner(tx, client_id) for client_id in {g.terms.client_id for g in held}}
+        names = {client_id: find_party(host, tx, client_id) for client_id in {g.terms.client_id for g in held}}
         events = {grant.id: tuple(grant_rows.events_of(tx, pod_id, grant.id)) for grant in held}
     views = []
     for grant in held:
@@ -482,8 +493,8 @@ def list_grants(host: Host, pod_id: PodId) -> list[GrantView]:
     return views
 
 
-def _active_partner(tx: Transaction, client_id: str, pod_id: PodId) -> partners.Partner:
-    partner = partners.find_partner(tx, client_id)
+def _active_partner(host: Host, tx: Transaction, client_id: str, pod_id: PodId) -> partners.Partner:
+    partner = find_party(host, tx, client_id)
     if partner is None:
         raise partners.NoSuchPartner("No partner has this client identifier.")
     partner.require_active()
@@ -571,7 +582,7 @@ def _change_within(
         delegation.require(host, tx, pod_id, actor, _ACTS[kind], purpose=grant.terms.purpose)
     if unless is not None and grant.state is unless:
         return grant, False
-    partner = partners.find_partner(tx, grant.terms.client_id)
+    partner = find_party(host, tx, grant.terms.client_id)
     events = grant_rows.events_of(tx, pod_id, grant_id)
     standing = fold(events)
     if kind is not EventKind.EXPIRED and grant.state_at(now) is GrantState.EXPIRED and grant.state != "expired":
@@ -627,6 +638,7 @@ _ACTS = {
 _SAID_BY = {
     "operator-assisted": "assistant",
     "partner": "partner",
+    "app": "partner",
     "operator": "host",
     "guardian": "guardian",
     "attorney": "attorney",

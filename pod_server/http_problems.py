@@ -48,8 +48,16 @@ problems.declare(NoSuchPage, "no-such-page", "No door answers to this address", 
 problems.declare(BadRequest, "bad-request", "The request is broken", 400)
 problems.declare(NotReady, "not-ready", "The server is not ready", 503)
 
-_OPEN_TO_OTHER_ORIGINS = ("/.well-known/", "/vocab", "/problems", "/openapi.json", "/healthz", "/readyz")
-_OAUTH_OPEN_TO_OTHER_ORIGINS = ("token", "jwks", "register", "revoke", "introspect", "userinfo")
+_OPEN_TO_OTHER_ORIGINS = (
+    "/.well-known/",
+    "/vocab",
+    "/problems",
+    "/openapi.json",
+    "/healthz",
+    "/readyz",
+    "/bridge/grants/",  # an app in a browser reads under its consent; a token of its own guards each
+)
+_OAUTH_OPEN_TO_OTHER_ORIGINS = ("token", "jwks", "register", "revoke", "introspect", "userinfo", "grants")
 """Apps in a browser call these; never `authorize`, which is a page (FAPI 2.0, section 5.3.2.2)."""
 _NOT_PODS = ("/-/", "/bridge", "/research", "/metrics")
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from pod_server.host import Host
     from pod_server.storage.ports import Transaction
 
+APP_PARTY = "c-"
+"""How an app is named as a consent's party: by its connection in the one pod (parties.py)."""
+
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _CURVES = frozenset({"P-256", "Ed25519"})
 _PLACE = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?(/[!-~]*|\?[!-~]*)?\Z")
@@ -114,6 +117,7 @@ class Partner:
         stopped: When the partner stopped all it does by its own switch, real time; None where it did not.
         limits: What the municipality lets it do at most.
         sandbox: The pod of its sandbox citizen, once it has one.
+        document: Where an app describes itself (parties.py); empty for every organisation that the municipality knows.
     """
 
     client_id: ClientId
@@ -127,6 +131,7 @@ class Partner:
     stopped: datetime | None = None
     limits: Limits = field(default_factory=Limits)
     sandbox: PodId | None = None
+    document: str = ""
 
     @property
     def active(self) -> bool:
@@ -346,6 +351,17 @@ def find_partner(tx: Transaction, client_id: str) -> Partner | None:
         return HOUSE_CLIENTS[ClientId(client_id)]
     row = tx.one(f"SELECT {_COLUMNS} FROM partner WHERE client_id = ?", (client_id,))
     return None if row is None else _partner_of(row)
+
+
+def is_stopped(tx: Transaction, client_id: str) -> bool:
+    """Whether nothing of this client's is taken or given out now; an app is stopped when its citizen has ended it."""
+    if client_id in HOUSE_CLIENTS:
+        return False
+    if client_id.startswith(APP_PARTY):
+        held = tx.one("SELECT 1 FROM app_connection WHERE connection_id = ? AND ended_at IS NULL", (client_id,))
+        return held is None
+    partner = find_partner(tx, client_id)
+    return partner is None or not partner.active
 
 
 def list_partners(host: Host) -> list[Partner]:

@@ -21,6 +21,7 @@ from pod_server.clock import microseconds, moment
 from pod_server.identifiers import Actor, GrantId, PodId
 from pod_server.log.event import LogEvent
 from pod_server.log.ledger import append as append_to_log
+from pod_server.parties import find_party
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -100,8 +101,8 @@ def _remind(host: Host, pod_id: PodId, grant_id: GrantId) -> bool:
         )
         if about is None:
             return False
-        partner = partners.find_partner(tx, grant.terms.client_id)
-        _log(tx, grant, f"consent-{about}", actor=Actor("operator"), at=now)
+        partner = find_party(host, tx, grant.terms.client_id)
+        _log(host, tx, grant, f"consent-{about}", actor=Actor("operator"), at=now)
         if about is Attention.ENDS_SOON and partner is not None and partner.webhook is not None and partner.is_told:
             outbox.enqueue(
                 host,
@@ -150,7 +151,7 @@ def ask_to_confirm(host: Host, pod_id: PodId, grant_id: GrantId) -> bool:
             return False
         tx.execute("DELETE FROM consent_reminder WHERE pod_id = ? AND grant_id = ?", (pod_id, grant_id))
         _keep_reminder(tx, grant, Attention.CONFIRM, since=now + host.age_rules.confirm_within, now=now)
-        _log(tx, grant, f"consent-{Attention.CONFIRM}", actor=Actor("operator"), at=now)
+        _log(host, tx, grant, f"consent-{Attention.CONFIRM}", actor=Actor("operator"), at=now)
     host.signal.notify([pod_id])
     return True
 
@@ -188,11 +189,11 @@ def keep(host: Host, pod_id: PodId, grant_id: str, *, actor: Actor) -> None:
             (pod_id, grant_id),
         )
         if kept:
-            _log(tx, grant, "consent-kept", actor=actor, at=host.clock.now())
+            _log(host, tx, grant, "consent-kept", actor=actor, at=host.clock.now())
 
 
-def _log(tx: Transaction, grant: Grant, action: str, *, actor: Actor, at: datetime) -> None:
-    partner = partners.find_partner(tx, grant.terms.client_id)
+def _log(host: Host, tx: Transaction, grant: Grant, action: str, *, actor: Actor, at: datetime) -> None:
+    partner = find_party(host, tx, grant.terms.client_id)
     append_to_log(
         tx,
         PodId(grant.pod_id),

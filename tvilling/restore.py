@@ -65,7 +65,6 @@ _SHORT_LIVED = (
     "app_question",
     "app_code",
     "app_refresh_token",
-    "app_connection",
     "upload",
     "webhook_channel",
     "console_session",
@@ -472,6 +471,9 @@ def _mend(host: Host) -> tuple[tuple[str, ...], int]:
             tx.execute(f"DELETE FROM {table}")
         # A power that was ended since the backup must not come back; a child's age must not be forgotten either.
         tx.execute("UPDATE representation SET state = 'ended' WHERE state = 'standing'")
+        # Ended and not forgotten: consents that an app held name it by its connection.
+        ended = microseconds(host.clock.protocol_now())
+        tx.execute("UPDATE app_connection SET ended_at = ? WHERE ended_at IS NULL", (ended,))
         tx.execute("UPDATE feed SET claimed_by = '', claimed_until = 0")
         for pod_id, state in tx.all("SELECT pod_id, state FROM pod"):
             # Whether a pod is locked is the keys' to say: it may have been locked or opened since the backup.

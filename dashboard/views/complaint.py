@@ -11,7 +11,8 @@ from dashboard import frame
 from dashboard.views.receipt import event_words
 from dashboard.visits import citizens_visit
 from pod_server import grants
-from pod_server.partners import HOUSE_CLIENTS, find_partner
+from pod_server.parties import find_party
+from pod_server.partners import HOUSE_CLIENTS
 from vocab.kinds import load_kinds
 from vocab.purposes import load_purposes
 
@@ -36,7 +37,7 @@ def complaint_page(host: Host, grant_id: str) -> Response:
     terms = grant.terms
     view = next(each for each in grants.list_grants(host, session.pod_id) if each.grant.id == grant_id)
     with host.storage.read() as tx:
-        partner = None if terms.client_id in HOUSE_CLIENTS else find_partner(tx, terms.client_id)
+        partner = None if terms.client_id in HOUSE_CLIENTS else find_party(host, tx, terms.client_id)
     contact = (partner.about if partner else {}).get("contact", "")
     purpose = load_purposes().get(terms.purpose)
     kinds = load_kinds().by_slug

@@ -23,6 +23,7 @@ from dashboard.views.shown_to_readers import preview
 from dashboard.visits import own_pod
 from pod_server import delegation, grants, partner_notices
 from pod_server.authorization.errors import NoSuchGrant
+from pod_server.authorization_server.apps import redirect_origin
 from pod_server.authorization_server.asking_browser import keep_word, open_question, require_same_browser
 from pod_server.authorization_server.interactions import (
     Answer,
@@ -242,6 +243,11 @@ def ask_about(visit: Visit, client: Partner, terms: GrantTerms, action: str) -> 
         granularities=granularities,
         durations=durations,
         know=[
+            *(
+                [("eye", t("know.unchecked"), t("know.unchecked-words", place=urlsplit(client.document).netloc))]
+                if client.document
+                else []
+            ),
             *([("lock", t("know.stored"), t("know.stored-words"))] if "append" in terms.operations else []),
             ("eye", t("know.seen"), t("know.seen-read" if reads else "know.seen-words", partner=partner)),
             *(
@@ -339,7 +345,7 @@ def _lines(visit: Visit, ask: Ask, options: list[Option]) -> list[str]:
 
 def _with_redirects(visit: Visit, interaction: Interaction) -> Visit:
     """Browsers hold a form's redirect against `form-action` too, so the partner's own address is let in here alone."""
-    origins = {f"{parts.scheme}://{parts.netloc}" for parts in map(urlsplit, interaction.client.redirect_uris)}
+    origins = {redirect_origin(each) for each in interaction.answers_to}
     return replace(visit, redirect_origins=tuple(sorted(origins)))
 
 

@@ -27,7 +27,8 @@ from pod_server.identifiers import Actor, PodId
 from pod_server.log import ledger
 from pod_server.log.errors import LogBroken
 from pod_server.log.verification import verify_stored
-from pod_server.partners import REMOVED, RESEARCH, SELF, SUSPENDED, find_partner
+from pod_server.parties import find_party
+from pod_server.partners import REMOVED, RESEARCH, SELF, SUSPENDED
 from pod_server.quota import use_of
 from vocab.kinds import load_kinds
 from vocab.purposes import load_purposes
@@ -188,7 +189,7 @@ def grant_card(visit: Visit, view: grants.GrantView, who: Standpoint | None = No
 def _standing_words(visit: Visit, client_id: str, partner: str) -> str:
     """What a citizen should know of a partner that was stopped: by whom, and the reason as it was given."""
     with visit.host.storage.read() as tx:
-        known = find_partner(tx, client_id)
+        known = find_party(visit.host, tx, client_id)
     if known is None or known.active:
         return ""
     if known.state == SUSPENDED:

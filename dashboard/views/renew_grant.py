@@ -15,7 +15,7 @@ from dashboard import frame
 from dashboard.views.consent_request import ask_about, notice_text
 from pod_server import grants
 from pod_server.consent_receipts import keep_notice
-from pod_server.partners import find_partner
+from pod_server.parties import find_party
 
 if TYPE_CHECKING:
     from werkzeug.wrappers import Response as AnyResponse
@@ -37,7 +37,7 @@ def renew_grant(host: Host, who: Standpoint, grant_id: str) -> AnyResponse:
     grant = grants.find_grant(host, who.pod_id, grant_id)
     notice = None
     with host.storage.read() as tx:
-        partner = find_partner(tx, grant.terms.client_id)
+        partner = find_party(host, tx, grant.terms.client_id)
     # Commands and own files show no text, and there is none to read again.
     shown = grant.terms.notice_version.split(" ")[0] if grant.terms.notice_hash else None
     ask = None

@@ -301,7 +301,7 @@ def require_grant(  # noqa: PLR0917 - the order in which one says it: who, under
                 record_refusal(
                     tx,
                     pod_id=PodId(grant.pod_id),
-                    actor=Actor("partner", client.client_id, client.name),
+                    actor=_actor_of(client),
                     action="deliver" if operation == "append" else "read",
                     refused=decision,
                     grant=grant.id,
@@ -316,7 +316,7 @@ def require_grant(  # noqa: PLR0917 - the order in which one says it: who, under
     return Permit(
         authority="grant",
         pod_id=PodId(grant.pod_id),
-        actor=Actor("partner", client.client_id, client.name),
+        actor=_actor_of(client),
         operations=grant.terms.operations,
         purpose=grant.terms.purpose,
         kinds=grant.terms.kinds,
@@ -325,6 +325,12 @@ def require_grant(  # noqa: PLR0917 - the order in which one says it: who, under
         state_version=grant.state_version,
         terms=grant.terms,
     )
+
+
+def _actor_of(client: Client) -> Actor:
+    """How the log names whoever comes under a grant: an app by the address where it describes itself."""
+    document = str(getattr(client, "document", ""))
+    return Actor("app", document, client.name) if document else Actor("partner", client.client_id, client.name)
 
 
 def require_acknowledged(host: Host, proof: Vault, grant_id: GrantId, accepted_at: datetime) -> Permit:
@@ -434,12 +440,9 @@ def recheck_grant(
 
 def _is_stopped(tx: Transaction, client_id: str) -> bool:
     """Whether the partner was stopped since it came to the door; read once a transaction, however many grants."""
-    if client_id in partners.HOUSE_CLIENTS:
-        return False
     known = ("partner stopped", client_id)
     if known not in tx.memory:
-        partner = partners.find_partner(tx, client_id)
-        tx.memory[known] = partner is None or not partner.active
+        tx.memory[known] = partners.is_stopped(tx, client_id)
     return bool(tx.memory[known])
 
 

@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from pod_server import signing_keys
 from pod_server.authentication.session import hashed
 from pod_server.authorization.sealed_for_host import seal, unseal
+from pod_server.authorization_server.app_reads import asks_to_read, begin_read_question
 from pod_server.authorization_server.app_tokens import CODE_LABEL
 from pod_server.authorization_server.apps import REGISTERED, AppInvalid, is_document_address
 from pod_server.authorization_server.client_documents import find_app
@@ -78,7 +79,10 @@ def begin_app_question(host: Host, parameters: Mapping[str, list[str]], session:
     single = {name: values[0] for name, values in parameters.items() if len(values) == 1}
     app, redirect_uri = _app_of(host, single)
     try:
-        asked = _checked(single, redirect_uri, came_twice=len(single) != len(parameters))
+        request = _code_request(single, redirect_uri, came_twice=len(single) != len(parameters))
+        if asks_to_read(single):
+            return begin_read_question(host, app, single, request)
+        asked = request | _sign_in_request(single)
         if asked.pop("silent"):
             return _answer_in_silence(host, session, app, asked)
     except OAuthError as error:
@@ -203,13 +207,10 @@ def _app_of(host: Host, single: Mapping[str, str]) -> tuple[App, str]:
     return app, redirect_uri
 
 
-def _checked(single: Mapping[str, str], redirect_uri: str, *, came_twice: bool) -> dict[str, Any]:
+def _code_request(single: Mapping[str, str], redirect_uri: str, *, came_twice: bool) -> dict[str, Any]:
+    """What every app's request for a code has, whatever the code is for."""
     if came_twice:
         raise OAuthError("invalid_request", "a parameter came twice")
-    prompts = set(single.get("prompt", "").split())
-    if prompts - {"consent"} and prompts != {"none"}:
-        error = "account_selection_required" if "select_account" in prompts else "login_required"
-        raise OAuthError(error, "prompt may be none or consent here")
     if "request" in single or "request_uri" in single:
         raise OAuthError("request_not_supported", "request objects are not taken from apps")
     if single.get("response_type") != "code":
@@ -221,21 +222,31 @@ def _checked(single: Mapping[str, str], redirect_uri: str, *, came_twice: bool) 
     thumbprint = single.get("dpop_jkt", "")
     if thumbprint and not _CHALLENGE.match(thumbprint):
         raise OAuthError("invalid_request", "dpop_jkt is not a thumbprint")
-    scopes = set(single.get("scope", "").split())
-    if "openid" not in scopes:
-        raise OAuthError("invalid_scope", "scope is to name openid")
     for name in ("state", "nonce"):
         if len(single.get(name, "")) > _LONGEST:
             raise OAuthError("invalid_request", f"{name} is longer than {_LONGEST} characters")
+    return {
+        "redirect_uri": redirect_uri,
+        "state": single.get("state"),
+        "code_challenge": single["code_challenge"],
+        "dpop_jkt": thumbprint,
+    }
+
+
+def _sign_in_request(single: Mapping[str, str]) -> dict[str, Any]:
+    """What a request to sign somebody in has beside."""
+    prompts = set(single.get("prompt", "").split())
+    if prompts - {"consent"} and prompts != {"none"}:
+        error = "account_selection_required" if "select_account" in prompts else "login_required"
+        raise OAuthError(error, "prompt may be none or consent here")
+    scopes = set(single.get("scope", "").split())
+    if "openid" not in scopes:
+        raise OAuthError("invalid_scope", "scope is to name openid")
     oldest = single.get("max_age")
     if oldest is not None and not re.fullmatch(r"[0-9]{1,9}", oldest):
         raise OAuthError("invalid_request", "max_age is to be a number of seconds")
     return {
-        "redirect_uri": redirect_uri,
-        "state": single.get("state"),
         "nonce": single.get("nonce"),
-        "code_challenge": single["code_challenge"],
-        "dpop_jkt": thumbprint,
         "scope": sorted(scopes & {"openid", "webid", "offline_access"}),
         "max_age": None if oldest is None else int(oldest),
         "silent": prompts == {"none"},
@@ -255,7 +266,7 @@ def _answer_in_silence(host: Host, session: Session | None, app: App, asked: dic
     if session is None or _too_old(session, asked, host) is not None:
         raise OAuthError("login_required", "nobody is signed in here, or not lately enough")
     connection = find_connection_of(host, session.pod_id, app.client_id)
-    if connection is None:
+    if connection is None or not connection.is_let_in:
         raise OAuthError("consent_required", "the citizen has not let this app in")
     # Staying signed in is asked for on the page alone (OpenID Connect Core, section 11).
     asked["scope"] = [scope for scope in asked["scope"] if scope != "offline_access"]

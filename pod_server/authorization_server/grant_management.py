@@ -96,5 +96,10 @@ def give_up(host: Host, partner: AuthenticatedPartner, grant_id: str) -> None:
     """
     grant = _own_grant(host, partner, grant_id)
     if grant.state is not GrantState.ERASED:
-        actor = Actor("partner", partner.client_id, partner.name)
+        # The citizen's log names an app by the address where it describes itself.
+        actor = (
+            Actor("app", partner.document, partner.name)
+            if partner.document
+            else Actor("partner", partner.client_id, partner.name)
+        )
         grants.withdraw(host, PodId(grant.pod_id), grant.id, actor=actor)

@@ -16,6 +16,8 @@ from pod_server import consent_receipts, delegation, grants, partners, sandbox
 from pod_server.authentication.session import hashed
 from pod_server.authorization.errors import GrantRefused
 from pod_server.authorization.grant_rows import terms_from_json
+from pod_server.authorization_server.app_reads import app_asking, party_in
+from pod_server.authorization_server.connections import app_of_pod, party_of
 from pod_server.authorization_server.errors import InteractionGone
 from pod_server.authorization_server.pushed_requests import parameters_of
 from pod_server.authorization_server.request_objects import signed_answer
@@ -23,9 +25,11 @@ from pod_server.clock import microseconds, moment
 from pod_server.identifiers import Actor, PodId
 from pod_server.log.event import LogEvent
 from pod_server.log.ledger import append as append_to_log
+from pod_server.parties import actor_of, app_as_party
 from pod_server.vault.vault import unlock_with_custodian
 
 if TYPE_CHECKING:
+    from pod_server.authorization_server.apps import App
     from pod_server.host import Host
     from pod_server.storage.ports import Transaction
     from pod_server.vault.vault import Vault
@@ -40,10 +44,12 @@ class Interaction:
 
     Attributes:
         id: Names it in the address of its page; unguessable.
-        client: Who asks.
+        client: Who asks; an app by its address, until the citizen's answer gives it a name in the one pod.
         terms: What is asked for; nothing is preselected by it.
         expires: When it will be too late to answer, real time.
         instead_of: The standing consent whose place these terms would take, or "".
+        app: The app that asks; None where a partner does.
+        answers_to: Where the answer may be sent.
     """
 
     id: str
@@ -51,6 +57,8 @@ class Interaction:
     terms: GrantTerms
     expires: datetime
     instead_of: str = ""
+    app: App | None = None
+    answers_to: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,6 +91,7 @@ def load_interaction(host: Host, interaction_id: str) -> Interaction:
 
     Raises:
         InteractionGone: answered, run out, or never asked.
+        LookupsBusy: too many other hosts are being waited for.
     """
     with host.storage.read() as tx:
         row = tx.one(
@@ -91,15 +100,22 @@ def load_interaction(host: Host, interaction_id: str) -> Interaction:
             (interaction_id,),
         )
         partner = partners.find_partner(tx, row[0]) if row else None
-    if row is None or partner is None or not partner.active or row[2] <= microseconds(host.clock.protocol_now()):
+    if row is None or row[2] <= microseconds(host.clock.protocol_now()):
         raise InteractionGone
     parameters = parameters_of(host, row[3], row[1])
+    app = app_asking(host, parameters) if "app" in parameters else None
+    if app is not None:
+        partner = app_as_party(app.client_id, app.client_id, app.name)
+    if partner is None or not partner.active:
+        raise InteractionGone
     return Interaction(
         interaction_id,
         partner,
         terms_from_json(parameters["terms"]),
         moment(row[2]),
         str(parameters.get("instead_of") or ""),
+        app,
+        partner.redirect_uris if app is None else (str(parameters["redirect_uri"]),),
     )
 
 
@@ -144,6 +160,8 @@ def answer_interaction(
     now = host.clock.protocol_now()
     with host.storage.write() as tx:
         parameters, dpop_jkt = _claim(host, tx, interaction_id, now)
+    if interaction.app is not None:
+        terms = replace(terms, client_id=party_of(host, pod_id, interaction.app))
     if answer.refused:
         grants.refuse(host, pod_id, terms, actor=actor)
         return _redirect(host, parameters, _SAID_NO, client_id=interaction.client.client_id)
@@ -163,16 +181,21 @@ def answer_interaction(
             "dpop_jkt, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 hashed(code),
-                interaction.client.client_id,
+                grant.terms.client_id,
                 pod_id,
                 grant.id,
-                parameters["redirect_uri"],
+                redirect_as_kept(host, pod_id, str(parameters["redirect_uri"]), of_app=interaction.app is not None),
                 parameters["code_challenge"],
                 dpop_jkt,
                 microseconds(now + CODE_LIFETIME),
             ),
         )
     return _redirect(host, parameters, {"code": code}, client_id=interaction.client.client_id)
+
+
+def redirect_as_kept(host: Host, pod_id: PodId, address: str, *, of_app: bool) -> str:
+    """A code's redirect address beside it: an app's as a keyed hash, since the address names the app."""
+    return app_of_pod(host, pod_id, address) if of_app else address
 
 
 def turn_away(host: Host, interaction_id: str, pod_id: PodId) -> str | None:
@@ -195,6 +218,8 @@ def turn_away(host: Host, interaction_id: str, pod_id: PodId) -> str | None:
     """
     interaction = load_interaction(host, interaction_id)
     client = interaction.client
+    if interaction.app is not None:
+        client = party_in(host, pod_id, interaction.app) or client
     with host.storage.read() as tx:
         sandbox.require_may_consent(tx, client, pod_id)
     if not grants.refused_lately(host, pod_id, client.client_id, interaction.terms.purpose):
@@ -206,7 +231,7 @@ def turn_away(host: Host, interaction_id: str, pod_id: PodId) -> str | None:
             pod_id,
             LogEvent(
                 at=host.clock.now(),
-                actor=Actor("partner", client.client_id, client.name),
+                actor=actor_of(client),
                 action="consent-requested",
                 purpose=interaction.terms.purpose,
                 grant="",

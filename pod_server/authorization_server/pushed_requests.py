@@ -39,7 +39,9 @@ TIME_TO_DECIDE = timedelta(minutes=30)
 """How long the citizen may take once the browser has arrived."""
 
 RESPONSE_MODES = ("query", "jwt", "query.jwt")
-_LABEL = "pushed-request"
+REQUEST_LABEL = "pushed-request"
+"""What a request's parameters are sealed under."""
+
 _PREFIX = "urn:ietf:params:oauth:request_uri:"
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}\Z")
 _THUMBPRINT = _CHALLENGE
@@ -67,7 +69,7 @@ def push_request(host: Host, request: Request) -> dict[str, Any]:
             (
                 request_hash,
                 partner.client_id,
-                seal(host.host_key, _LABEL, (request_hash,), json.dumps(parameters).encode()),
+                seal(host.host_key, REQUEST_LABEL, (request_hash,), json.dumps(parameters).encode()),
                 thumbprint,
                 microseconds(now + LIFETIME),
             ),
@@ -81,7 +83,7 @@ def parameters_of(host: Host, request_hash: str, sealed: str) -> dict[str, Any]:
     Raises:
         SealBroken: the row was changed, or belongs to another host.
     """
-    parameters: dict[str, Any] = json.loads(unseal(host.host_key, _LABEL, (request_hash,), sealed))
+    parameters: dict[str, Any] = json.loads(unseal(host.host_key, REQUEST_LABEL, (request_hash,), sealed))
     return parameters
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pod_server.authentication.session import hashed
+from pod_server.authorization_server.app_reads import belongs_to
 from pod_server.authorization_server.app_tokens import end_refresh_token
 from pod_server.authorization_server.apps import AppClient
 from pod_server.authorization_server.client_authentication import authenticate_client, form_of
@@ -15,7 +16,10 @@ from pod_server.clock import microseconds
 if TYPE_CHECKING:
     from flask import Request
 
+    from pod_server.authorization_server.scripts import Script
     from pod_server.host import Host
+    from pod_server.partners import Partner
+    from pod_server.storage.ports import Transaction
 
 
 def revoke(host: Host, request: Request) -> None:
@@ -32,9 +36,14 @@ def revoke(host: Host, request: Request) -> None:
     if isinstance(client, AppClient) and end_refresh_token(host, client, token):
         return
     with host.storage.write() as tx:
-        ended = tx.execute(
-            "UPDATE refresh_token SET revoked_at = ? WHERE token_hash = ? AND client_id = ? AND revoked_at IS NULL",
-            (microseconds(host.clock.protocol_now()), hashed(token), client.client_id),
+        row = tx.one("SELECT client_id FROM refresh_token WHERE token_hash = ?", (hashed(token),))
+        ended = (
+            row is not None
+            and _is_own(host, tx, client, row[0])
+            and tx.execute(
+                "UPDATE refresh_token SET revoked_at = ? WHERE token_hash = ? AND revoked_at IS NULL",
+                (microseconds(host.clock.protocol_now()), hashed(token)),
+            )
         )
     if ended:
         return
@@ -42,5 +51,12 @@ def revoke(host: Host, request: Request) -> None:
         claims = read_access_token(host, token)
     except TokenRefused:
         return
-    if claims.get("client_id") == client.client_id:
+    with host.storage.read() as tx:
+        own = _is_own(host, tx, client, str(claims.get("client_id")))
+    if own:
         revoke_access_token(host, claims)
+
+
+def _is_own(host: Host, tx: Transaction, client: Partner | Script | AppClient, client_id: str) -> bool:
+    """Whether a token was issued to this client; an app's token of a consent names the app's connection."""
+    return client_id == client.client_id or (isinstance(client, AppClient) and belongs_to(host, tx, client, client_id))

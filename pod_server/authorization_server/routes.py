@@ -114,12 +114,12 @@ def register(app: Flask, host: Host) -> None:
 
     @routes.get("/-/oauth/grants/<grant_id>")
     def query_grant(grant_id: str) -> Response:
-        partner = verify_partner_request(host, request)
+        partner = verify_partner_request(host, request, apps_too=True)
         return _private(jsonify(grant_management.query(host, partner, grant_id)))
 
     @routes.delete("/-/oauth/grants/<grant_id>")
     def give_up_grant(grant_id: str) -> tuple[str, int]:
-        partner = verify_partner_request(host, request)
+        partner = verify_partner_request(host, request, apps_too=True)
         grant_management.give_up(host, partner, grant_id)
         return "", 204
 

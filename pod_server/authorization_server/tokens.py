@@ -27,6 +27,7 @@ from pod_server.authorization_server.errors import (
 from pod_server.authorization_server.external_issuers import stated_claims, verify_external
 from pod_server.clock import microseconds
 from pod_server.identifiers import ClientId, GrantId, WebId
+from pod_server.parties import find_party
 from pod_server.signatures import SignatureInvalid, sign_jws
 from pod_server.spelling import spelled
 
@@ -54,6 +55,7 @@ class AuthenticatedPartner:
         grant: The one grant that the token is for, or None for a token of the partner's own (bulk).
         jkt: The thumbprint of its proof key.
         kinds: The kinds that the municipality lets it deliver; None for all.
+        document: Where an app describes itself; empty for a partner.
     """
 
     client_id: ClientId
@@ -61,6 +63,7 @@ class AuthenticatedPartner:
     grant: GrantId | None
     jkt: str
     kinds: frozenset[str] | None = None
+    document: str = ""
 
 
 @dataclass(frozen=True)
@@ -162,8 +165,13 @@ def _check_possession(
         raise ProofRefused(str(error)) from error
 
 
-def verify_partner_request(host: Host, request: Request) -> AuthenticatedPartner:
+def verify_partner_request(host: Host, request: Request, *, apps_too: bool = False) -> AuthenticatedPartner:
     """Who is at the bridge's door.
+
+    Args:
+        host: This host.
+        request: What came.
+        apps_too: True at the doors where a consent is read or given up, which an app's may be as well.
 
     Raises:
         TokenRefused: a subclass says whether the token is missing, or its proof does not hold; each is a 401.
@@ -177,14 +185,17 @@ def verify_partner_request(host: Host, request: Request) -> AuthenticatedPartner
     jkt = _check_possession(host, request, token, claims, token_hash_needed=True)
     client_id = str(claims.get("client_id", ""))
     with host.storage.read() as tx:
-        partner = partners.find_partner(tx, client_id)
+        partner = find_party(host, tx, client_id)
         revoked = is_revoked(tx, claims)
     if partner is None or partner.state == partners.REMOVED or revoked:
         raise TokenRefused("the access token has been revoked")
+    if partner.document and not (apps_too and isinstance(claims.get("grant"), str)):
+        raise TokenRefused("the access token is for another door: an app reads under its consent, and delivers nothing")
     partner.require_active()
     if dpop_nonces.needed_by(partner) and not nonce_headers(host, request.headers.getlist("DPoP")):
         raise NonceRefused(NonceNeeded(dpop_nonces.current(host)))
-    partner_limits.count_request(host, partner)
+    if not partner.document:
+        partner_limits.count_request(host, partner)
     grant = claims.get("grant")
     return AuthenticatedPartner(
         partner.client_id,
@@ -192,6 +203,7 @@ def verify_partner_request(host: Host, request: Request) -> AuthenticatedPartner
         GrantId(grant) if isinstance(grant, str) else None,
         jkt,
         partner.limits.kinds,
+        partner.document,
     )
 
 

@@ -32,7 +32,8 @@ CREATE TABLE refresh_token (
   grant_id TEXT NOT NULL,
   expires_at BIGINT NOT NULL,
   revoked_at BIGINT,
-  family TEXT NOT NULL DEFAULT ''  -- the code it came of: that one's second use ends what came of the first
+  family TEXT NOT NULL DEFAULT '',  -- the code it came of: that one's second use ends what came of the first
+  dpop_jkt TEXT NOT NULL DEFAULT ''  -- the one key that may use it, for an app, which cannot sign for itself
 );
 CREATE INDEX refresh_token_by_grant ON refresh_token (pod_id, grant_id);
 
