@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pod_server import grants
+from pod_server.clock import microseconds
 from pod_server.errors import PodError
 from pod_server.identifiers import Actor, PodId
 from pod_server.log.event import LogEvent
