@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy
 from alembic import op
 
-revision = "0028"
-down_revision = "0027"
+revision = "0029"
+down_revision = "0028"
 branch_labels = None
 depends_on = None
 
@@ -16,4 +16,4 @@ def upgrade() -> None:
     connection = op.get_bind()
     if "dpop_jkt" not in {column["name"] for column in sqlalchemy.inspect(connection).get_columns("refresh_token")}:
         connection.exec_driver_sql("ALTER TABLE refresh_token ADD COLUMN dpop_jkt TEXT NOT NULL DEFAULT ''")
-    op.execute("UPDATE schema_version SET version = 28")
+    op.execute("UPDATE schema_version SET version = 29")
