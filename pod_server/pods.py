@@ -279,7 +279,7 @@ def lock_pod(
         The vault under its new root key, and a new recovery code to show once. Sessions of the old root key end.
 
     Raises:
-        PassphraseTooShort, SignInBusy, PodLocked: nothing was changed.
+        PassphraseRefused, SignInBusy, PodLocked: nothing was changed.
     """
     settling.settle_pod(host, vault)  # from now on strangers are served from the public scope without asking the rules
     locked = rotation.renew_keys(host.host_key, host.key_store, vault, passphrase, custodian=False, cost=cost)
@@ -301,7 +301,7 @@ def renew_keys(
 
     Raises:
         LastWayIn: a locked pod needs a passphrase.
-        PassphraseTooShort, SignInBusy, PodLocked: nothing was changed.
+        PassphraseRefused, SignInBusy, PodLocked: nothing was changed.
     """
     custodian = "custodian" in host.key_store.slot_kinds(vault.pod_id)
     renewed = rotation.renew_keys(host.host_key, host.key_store, vault, passphrase, custodian=custodian, cost=cost)
@@ -315,7 +315,7 @@ def change_passphrase(
     """Put a new passphrase in place of the old one, or give the pod its first; sessions and the recovery code stand.
 
     Raises:
-        PassphraseTooShort, SignInBusy, PodLocked: the old one stands.
+        PassphraseRefused, SignInBusy, PodLocked: the old one stands.
     """
     rotation.change_passphrase(host.key_store, vault, passphrase, cost=cost)
     _log_keys(host, vault.pod_id, "change-passphrase", actor)
@@ -362,7 +362,7 @@ def recover_pod(
     Raises:
         NoSuchPod: there is none of this handle.
         RecoveryCodeMistyped, WrongRecoveryCode: about the code; nothing was changed.
-        PassphraseTooShort, SignInBusy: nothing was changed.
+        PassphraseRefused, SignInBusy: nothing was changed.
     """
     passphrase.require_length()
     with host.storage.read() as tx:

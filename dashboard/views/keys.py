@@ -18,7 +18,8 @@ from pod_server.errors import NoSuchPod
 from pod_server.identifiers import Actor
 from pod_server.vault.errors import (
     LastWayIn,
-    PassphraseTooShort,
+    PassphraseRefused,
+    PassphraseTooLong,
     RecoveryCodeMistyped,
     SignInBusy,
     WrongPassphrase,
@@ -116,11 +117,15 @@ def _with_new_keys(host: Host, done: str, make: Callable[[Session, Passphrase], 
         return refusal
     try:
         renewed = make(session, Passphrase(request.form.get("passphrase", "")))
-    except PassphraseTooShort:
-        return lock(host, problem=seen.words("lock.too-short"), status=422)
+    except PassphraseRefused as refused:
+        return lock(host, problem=_why_refused(seen, refused), status=422)
     except SignInBusy:
         return lock(host, problem=seen.words("sign-in.busy"), status=503)
     return _signed_in_anew(host, seen, renewed, done)
+
+
+def _why_refused(seen: Visit, refused: PassphraseRefused) -> str:
+    return seen.words("lock.too-long" if isinstance(refused, PassphraseTooLong) else "lock.too-short")
 
 
 def _signed_in_anew(host: Host, seen: Visit, renewed: RenewedVault, done: str) -> AnyResponse:
@@ -168,8 +173,8 @@ def passphrase_form(host: Host) -> AnyResponse:
         return refusal
     try:
         pods.change_passphrase(host, session.vault(), Passphrase(request.form.get("passphrase", "")), actor=CITIZEN)
-    except PassphraseTooShort:
-        return lock(host, problem=seen.words("lock.too-short"), status=422)
+    except PassphraseRefused as refused:
+        return lock(host, problem=_why_refused(seen, refused), status=422)
     except SignInBusy:
         return lock(host, problem=seen.words("sign-in.busy"), status=503)
     return redirect("/-/lock?done=passphrase", code=303)
@@ -255,8 +260,8 @@ def recover_form(host: Host) -> AnyResponse:
         return recover_page(host, problem=t("recover.mistyped"), status=422)
     except (WrongRecoveryCode, NoSuchPod):
         return recover_page(host, problem=t("recover.wrong"), status=403)
-    except PassphraseTooShort:
-        return recover_page(host, problem=t("lock.too-short"), status=422)
+    except PassphraseRefused as refused:
+        return recover_page(host, problem=_why_refused(seen, refused), status=422)
     except SignInBusy:
         return recover_page(host, problem=t("sign-in.busy"), status=503)
     return _signed_in_anew(host, seen, recovered, "recover.done")

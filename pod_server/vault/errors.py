@@ -16,8 +16,16 @@ class WrongPassphrase(VaultError):
         super().__init__("The passphrase does not open this pod.")
 
 
-class PassphraseTooShort(VaultError):
+class PassphraseRefused(VaultError):
+    """A new passphrase is not taken; what was before stands."""
+
+
+class PassphraseTooShort(PassphraseRefused):
     """A new passphrase has fewer than the least number of characters."""
+
+
+class PassphraseTooLong(PassphraseRefused):
+    """A new passphrase has more bytes than go into the derivation: what was cut off would protect nothing, unseen."""
 
 
 class WrongRecoveryCode(VaultError):
@@ -123,6 +131,7 @@ class SignInBusy(VaultError):
 
 problems.declare(WrongPassphrase, "wrong-passphrase", "The passphrase does not open this pod", 403)
 problems.declare(PassphraseTooShort, "passphrase-too-short", "The passphrase is too short", 400)
+problems.declare(PassphraseTooLong, "passphrase-too-long", "The passphrase is too long", 400)
 problems.declare(WrongRecoveryCode, "wrong-recovery-code", "The recovery code does not open this pod", 403)
 problems.declare(RecoveryCodeMistyped, "recovery-code-mistyped", "The recovery code is mistyped", 400)
 problems.declare(PodLocked, "pod-locked", "The pod is locked", 403)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pod_server.vault.argon2_process import FRAME, KEY_BYTES
-from pod_server.vault.errors import PassphraseTooShort, SignInBusy, Tampered
+from pod_server.vault.errors import PassphraseTooLong, PassphraseTooShort, SignInBusy, Tampered
 
 MINIMUM_CHARACTERS = 8
 MAXIMUM_BYTES = 4096
@@ -44,7 +44,10 @@ class Passphrase:
     __hash__ = None  # type: ignore[assignment]
 
     def encoded(self) -> bytes:
-        """UTF-8, cut off at 4096 bytes so that nobody makes the derivation work on megabytes."""
+        """UTF-8; of what is typed to open a pod the first 4096 bytes, so that nobody makes the derivation work on megabytes.
+
+        A new passphrase is never longer (`require_length`); slots from before that rule hold the beginning of theirs.
+        """
         return self._text.encode()[:MAXIMUM_BYTES]
 
     def require_length(self) -> None:
@@ -52,10 +55,15 @@ class Passphrase:
 
         Raises:
             PassphraseTooShort: fewer than eight characters.
+            PassphraseTooLong: more than 4096 bytes of UTF-8, normalised.
         """
         if len(self._text) < MINIMUM_CHARACTERS:
             raise PassphraseTooShort(
                 f"A passphrase has at least {MINIMUM_CHARACTERS} characters; four words are better."
+            )
+        if len(self._text.encode()) > MAXIMUM_BYTES:
+            raise PassphraseTooLong(
+                f"A passphrase has at most {MAXIMUM_BYTES:,} bytes, since more would protect nothing; choose a shorter one."
             )
 
 

@@ -50,7 +50,7 @@ def change_passphrase(
     """Put a new passphrase in place of the old one, whose slot is destroyed.
 
     Raises:
-        PassphraseTooShort: fewer than eight characters; the old one stands.
+        PassphraseTooShort, PassphraseTooLong: fewer than eight characters, or over 4096 bytes; the old one stands.
         SignInBusy: no room in the deriving process; the old one stands.
         PodLocked: the vault is not open, or its root key is not the pod's any more.
     """
@@ -101,7 +101,7 @@ def renew_keys(
         derivation: The process that derives.
 
     Raises:
-        PassphraseTooShort: fewer than eight characters; nothing was changed.
+        PassphraseTooShort, PassphraseTooLong: fewer than eight characters, or over 4096 bytes; nothing was changed.
         LastWayIn: neither passphrase nor custodian: the pod would hang on the recovery code alone.
         SignInBusy: no room in the deriving process; nothing was changed.
         PodLocked: the vault is not open, or its root key is not the pod's any more.

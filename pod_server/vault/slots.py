@@ -58,7 +58,7 @@ def passphrase_slot(
     """Seal the root key under a passphrase.
 
     Raises:
-        PassphraseTooShort: fewer than eight characters.
+        PassphraseTooShort, PassphraseTooLong: fewer than eight characters, or over 4096 bytes.
         SignInBusy: no room in the deriving process.
     """
     passphrase.require_length()

@@ -329,7 +329,7 @@ def create_vault(
 
     Raises:
         VaultExists: the pod has a vault.
-        PassphraseTooShort: fewer than eight characters.
+        PassphraseTooShort, PassphraseTooLong: fewer than eight characters, or over 4096 bytes.
         SignInBusy: no room in the deriving process.
         KeyStoreUnavailable: nothing was made.
     """

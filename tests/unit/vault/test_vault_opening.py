@@ -10,6 +10,7 @@ from pod_server.vault.envelope import LOG, OWN, PUBLIC, Place, Scope
 from pod_server.vault.errors import (
     HostKeyMismatch,
     KeyErased,
+    PassphraseTooLong,
     PassphraseTooShort,
     PodLocked,
     RecoveryCodeMistyped,
@@ -20,7 +21,7 @@ from pod_server.vault.errors import (
 )
 from pod_server.vault.host_key import HostKey
 from pod_server.vault.inbox import seal_to
-from pod_server.vault.key_derivation import Passphrase
+from pod_server.vault.key_derivation import MAXIMUM_BYTES, Passphrase
 from pod_server.vault.scope_keys import mark_with, marks_with
 from pod_server.vault.vault import (
     FIGURES,
@@ -114,6 +115,21 @@ def test_short_passphrases_are_refused_and_leave_nothing_behind(house):
         house.vault(passphrase="kort")
     assert house.key_store.slot_kinds(7) == frozenset()
     assert house.key_store.keyring(7) == {}
+
+
+def test_enormous_passphrases_are_refused_and_none_is_cut_off_unseen(house):
+    """A vault of version 1 may have been sealed to the first 4096 bytes of a longer one, and opens with the whole of it."""
+    long = "x" * MAXIMUM_BYTES
+    with pytest.raises(PassphraseTooLong, match="4,096"):
+        house.vault(passphrase=long + "y")
+    assert house.key_store.slot_kinds(7) == frozenset()
+    house.vault(passphrase=long)
+    for typed in (long, long + "y"):
+        assert unlock_with_passphrase(
+            house.host_key, house.key_store, 7, Passphrase(typed), derivation=house.derivation
+        ).keys(OWN)
+    with pytest.raises(WrongPassphrase):
+        unlock_with_passphrase(house.host_key, house.key_store, 7, Passphrase(long[:-1]), derivation=house.derivation)
 
 
 def test_scopes_are_made_once_and_seen_by_vaults_opened_before(house):
