@@ -18,6 +18,7 @@ from dashboard.views import (
     consent_request,
     console,
     demo,
+    driving,
     files,
     footprint,
     home,
@@ -86,6 +87,7 @@ def register(app: Flask, host: Host) -> None:
     rule("/-/recompute", "recompute", lambda: footprint.recompute_page(host))
     rule("/-/recompute.json", "recompute-json", lambda: footprint.recompute_json(host))
     rule("/-/neighbourhood", "neighbourhood", lambda: neighbourhood.neighbourhood(host))
+    rule("/-/driving", "driving", lambda: driving.driving(host))
     rule("/-/twin", "twin", lambda: twin.twin(host))
     for way in ("off", "on"):
         rule(f"/-/twin/{way}", f"twin-{way}", lambda way=way: twin.turn(host, way), methods=["POST"])

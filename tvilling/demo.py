@@ -296,7 +296,7 @@ def _consent_of_neighbour(host: Host, made: NewPod, state: DemoState) -> dict[st
     """A quiet neighbour's consents, written down at enrolment: every partner but the one that reads by the minute."""
     from pod_server import grants  # noqa: PLC0415
 
-    delivering = [each for each in PARTNERS if each.kinds and each.slug != "oss"]
+    delivering = [each for each in PARTNERS if each.kinds and not each.citizens_only]
     terms = [
         _terms(
             host,

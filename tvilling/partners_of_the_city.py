@@ -22,6 +22,7 @@ class CityPartner:
         purpose: The purpose of its usual consent.
         kinds: What it delivers; none for the municipality, which only receives claims.
         granularity: The finest interval it asks for.
+        citizens_only: True where quiet neighbours are no customers of it.
         contact: Its data protection contact, as the consent screen shows it.
     """
 
@@ -31,10 +32,19 @@ class CityPartner:
     kinds: tuple[str, ...]
     granularity: str
     contact: str
+    citizens_only: bool = False
 
 
 PARTNERS: tuple[CityPartner, ...] = (
-    CityPartner("oss", "Oss.no", "live-electricity", ("electricity-reading",), "PT1M", "personvern@oss.example"),
+    CityPartner(
+        "oss",
+        "Oss.no",
+        "live-electricity",
+        ("electricity-reading",),
+        "PT1M",
+        "personvern@oss.example",
+        citizens_only=True,
+    ),
     CityPartner(
         "tronderenergi",
         "TrønderEnergi",
@@ -52,6 +62,15 @@ PARTNERS: tuple[CityPartner, ...] = (
         ("waste-collection",),
         "event",
         "personvern@renholdsverket.example",
+    ),
+    CityPartner(
+        "forsikring",
+        "SpareBank 1 Forsikring",
+        "driving-follow-up",
+        ("driving-day",),
+        "P1D",
+        "personvern@forsikring.example",
+        citizens_only=True,
     ),
     CityPartner("kommune", "Trondheim kommune", "personal-footprint", (), "event", "personvern@trondheim.example"),
 )

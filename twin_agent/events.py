@@ -37,6 +37,7 @@ _MODES: dict[str, Title] = {
     "train": {"nb": "Togtur", "nn": "Togtur", "en": "Train trip"},
     "boat": {"nb": "Båttur", "nn": "Båttur", "en": "Boat trip"},
 }
+_DRIVEN: Title = {"nb": "Kjøring", "nn": "Køyring", "en": "Driving"}
 _FRACTIONS: dict[str, Title] = {
     "residual": {"nb": "Restavfall", "nn": "Restavfall", "en": "Residual waste"},
     "food": {"nb": "Matavfall", "nn": "Matavfall", "en": "Food waste"},
@@ -206,6 +207,8 @@ def _title(activity: Activity, discriminator: str) -> Title:
         return {"nb": name, "nn": name, "en": name}
     if activity.kind == "transit-trip":
         title, unit, digits = _MODES[discriminator], "km", 1
+    elif activity.kind == "driving-day" and not activity.distance_missing:
+        title, unit, digits = _DRIVEN, "km", 1
     elif activity.kind == "waste-collection":
         title, unit, digits = _FRACTIONS[discriminator], "kg", 1
     else:

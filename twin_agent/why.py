@@ -50,6 +50,11 @@ _QUANTITY_NOTES: dict[str, Words] = {
         "en": "From the receipt at {partner}: “{text}”.",
     },
     "transit-trip": {"nb": "Reisens lengde, levert av {partner}.", "en": "The trip's length, delivered by {partner}."},
+    "driving-day": {
+        "nb": "Dagens kjøring, samlet, levert av {partner}.",
+        "nn": "Køyringa den dagen, samla, levert av {partner}.",
+        "en": "The day's driving in sum, delivered by {partner}.",
+    },
     "payment": {"nb": "Fra kontoen, levert av {partner}.", "en": "From the account, delivered by {partner}."},
     "waste-collection": {
         "nb": "Veid ved henting, levert av {partner}.",

@@ -10,10 +10,12 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from partner_bridge.connectors.atb import AtB
+from partner_bridge.connectors.driving import Driving
 from partner_bridge.connectors.elhub_csv import ElhubCsv
 from partner_bridge.connectors.garmin import Garmin
 from partner_bridge.connectors.han import Han
 from partner_bridge.connectors.hourly_csv import HourlyCsv
+from partner_bridge.connectors.obd_csv import ObdCsv
 from partner_bridge.connectors.oss import Oss
 from partner_bridge.connectors.packages import Registry, load
 from partner_bridge.connectors.rema1000 import Rema1000
@@ -37,6 +39,8 @@ _CONNECTORS: tuple[Connector, ...] = (
     WasteWeights(),
     SpareBank1(),
     SpareBank1Csv(),
+    Driving(),
+    ObdCsv(),
     Garmin(),
     Han(),
 )

@@ -48,6 +48,7 @@ def test_the_report_has_every_field_with_something_in_it(run):
         "Rema 1000",
         "AtB",
         "Trondheim Renholdsverk",
+        "SpareBank 1 Forsikring",
     }
     assert report["activities_stored"] > 50_000
     assert report["refused_after_withdrawal"] >= 1

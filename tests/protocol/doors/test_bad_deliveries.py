@@ -28,6 +28,8 @@ SAMPLE_OF = {
     "han": "han-minutes.json",
     "sparebank1": "sparebank1-transactions.json",
     "sparebank1-csv": "sparebank1-account.csv",
+    "sparebank1-driving": "sparebank1-driving.json",
+    "obd-csv": "obd-torque.csv",
 }
 ONE_PAYLOAD_IS_A_LIST = {"garmin"}
 ONE_HOUR = "start,value\n2026-11-22T00:00:00Z,0.5\n"

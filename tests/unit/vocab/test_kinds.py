@@ -24,8 +24,9 @@ def reading(**changes: object) -> bytes:
     return json.dumps({key: value for key, value in {**record, **changes}.items() if value is not ...}).encode()
 
 
-def test_there_are_six_kinds_each_with_examples_of_both_sorts() -> None:
+def test_there_are_seven_kinds_each_with_examples_of_both_sorts() -> None:
     assert set(KINDS.by_slug) == {
+        "driving-day",
         "electricity-reading",
         "grocery-line",
         "payment",

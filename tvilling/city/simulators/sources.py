@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from tvilling.city import groceries, trips, waste
+from tvilling.city import driving, groceries, trips, waste
 from tvilling.city.electricity import LOCAL, kwh_of_hours, kwh_of_quiet_day, local_midnight, watts_at
 from tvilling.city.households import Household
 
@@ -63,6 +63,7 @@ class Source:
         quota: Records a day.
         payloads: What falls due after one time and at or before another.
         citizens_only: True where quiet neighbours have none of it.
+        retention: How long the partner keeps its own copy.
     """
 
     slug: str
@@ -74,6 +75,7 @@ class Source:
     quota: int
     payloads: Payloads
     citizens_only: bool = False
+    retention: str = "P13M"
 
     def wishes(self, base_url: str, now: datetime) -> dict[str, Any]:
         """The authorization detail it asks a citizen for."""
@@ -86,7 +88,7 @@ class Source:
             "granularity": self.granularity,
             "history_from": local_midnight((now - self.history).astimezone(LOCAL).date() - DAY).isoformat(),
             "validTo": local_midnight((now + timedelta(days=180)).astimezone(LOCAL).date()).isoformat(),
-            "retention": "P13M",
+            "retention": self.retention,
             "max_records_per_day": self.quota,
             "legal_basis": "eu-gdpr:A6-1-a",
             "revocable": True,
@@ -182,6 +184,17 @@ def collections(city: City, household: Household, after: datetime, until: dateti
             yield Payload(due, {"id": f"trv-{household.handle}", "calendar": entries}, len(entries))
 
 
+def driving_days(city: City, household: Household, after: datetime, until: datetime) -> Iterator[Payload]:
+    """SpareBank 1 Forsikring: what was counted yesterday, at four in the morning; a neighbour's car has no plug."""
+    for day in _days(after - 2 * DAY, until):
+        due = local_midnight(day + DAY) + timedelta(hours=4)
+        if not after < due <= until:
+            continue
+        told = driving.day_driven(household, day, city.seed)
+        if told is not None:
+            yield Payload(due, {"vehicle": f"bil-{household.handle}", "days": [told]}, 1)
+
+
 def nothing(city: City, household: Household, after: datetime, until: datetime) -> Iterator[Payload]:  # noqa: ARG001
     """A partner that only listens."""
     yield from ()
@@ -212,6 +225,10 @@ SOURCES: dict[str, Source] = {
         Source(
             "trv", "waste-weights", "waste-follow-up", "waste-collection", "event",
             history=WASTE_HISTORY, quota=2000, payloads=collections,
+        ),
+        Source(
+            "forsikring", "sparebank1-driving", "driving-follow-up", "driving-day", "P1D",
+            history=timedelta(days=365), quota=1000, payloads=driving_days, citizens_only=True, retention="P15M",
         ),
         Source(
             "kommune", "", "", "", "event", history=timedelta(0), quota=1, payloads=nothing, citizens_only=True,
