@@ -69,10 +69,15 @@ def duration_of(text: str) -> timedelta:
 def shortest_interval(granularity: str) -> timedelta:
     """The shortest interval that a granularity lets through; zero for `event`.
 
+    A day on the calendar has 23 hours when clocks go forward: whoever agreed to days agreed to that one too.
+
     Raises:
         TermsInvalid: neither a duration nor `event`.
     """
-    return timedelta(0) if granularity == EVENT else duration_of(granularity)
+    if granularity == EVENT:
+        return timedelta(0)
+    length = duration_of(granularity)
+    return length - timedelta(hours=1) if length >= timedelta(days=1) else length
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from consent.grant import shortest_interval
+from consent.grant import duration_of, shortest_interval
 from pod_server import activities
 from vocab.kinds import load_kinds
 from vocab.shared_figures import load_shared_figures
@@ -286,6 +286,6 @@ def period_of(at: datetime, granularity: str) -> tuple[datetime, datetime]:
         return _span(f"{local.year:04d}-{local.month:02d}")
     if granularity == "P1Y":
         return _span(f"{local.year:04d}-01")[0], _span(f"{local.year:04d}-12")[1]
-    length = shortest_interval(granularity)
+    length = duration_of(granularity)
     since = _EPOCH + (at - _EPOCH) // length * length
     return since, since + length

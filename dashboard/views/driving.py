@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from dashboard import frame
 from dashboard.visits import citizens_visit
 from dashboard.wording import local
+from partner_bridge.connectors.driving import Driving
+from partner_bridge.connectors.obd_csv import ObdCsv
 from pod_server import activities
 from pod_server.authorization import grant_rows
 from pod_server.partners import SELF, find_partner
@@ -89,5 +91,6 @@ def driving(host: Host) -> Response:
         days=days[::-1][:DAYS_SHOWN],
         months=[months[key] for key in sorted(months, reverse=True)],
         counts=COUNTS,
+        guesses=[getattr(each, seen.language) for each in (*Driving.declaration.guesses, *ObdCsv.declaration.guesses)],
         request_path="/-/driving",
     )

@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from partner_bridge.connectors.declaration import Declaration, Organisation, Words
 from partner_bridge.connectors.elhub_csv import LOCAL
 from partner_bridge.connectors.normalising import Context, Normalised, decode_as, instant
 from partner_bridge.errors import UnusablePayload
@@ -67,7 +68,33 @@ class Driving:
     title = "SpareBank 1 Forsikring"
     kinds = frozenset({"driving-day"})
     form: Literal["json", "text"] = "json"
-    guesses = GUESSES
+    declaration = Declaration(
+        organisation=Organisation("forsikring", "SpareBank 1 Forsikring", "https://www.sparebank1.no"),
+        channels=("push",),
+        granularity="P1D",
+        frequency="daily",
+        history=timedelta(days=457),
+        terms=Words(
+            nb="Kommer bare mens samtykket ditt gjelder. Selskapet har tallene i femten måneder; poden er din.",
+            nn="Kjem berre medan samtykket ditt gjeld. Selskapet har tala i femten månader; poden er din.",
+            en="Comes only while your consent stands. The insurer keeps the counts for fifteen months; the pod is yours.",
+        ),
+        format_source="docs/partners.md",
+        guesses=(
+            Words(
+                nb=f"Selskapet har ikke publisert hva feltene heter. Alle navnene er gjettet: {', '.join(GUESSES)}.",
+                nn=f"Selskapet har ikkje publisert kva felta heiter. Alle namna er gissa: {', '.join(GUESSES)}.",
+                en=f"The insurer has not published what its fields are called. All names are guesses: {', '.join(GUESSES)}.",
+            ),
+        ),
+        limits=(
+            Words(
+                nb="Bare dagstall. Enkeltturer, ruter og klokkeslett avvises.",
+                nn="Berre dagstal. Einskilde turar, ruter og klokkeslett vert avviste.",
+                en="Counts of days alone. Single trips, routes and times of day are refused.",
+            ),
+        ),
+    )
 
     def normalise(self, payload: bytes, context: Context) -> Iterator[Normalised | UnusablePayload]:
         """One record a day."""

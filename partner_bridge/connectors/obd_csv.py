@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
+from partner_bridge.connectors.declaration import Declaration, Organisation, Words
 from partner_bridge.connectors.driving import driven_on
 from partner_bridge.connectors.elhub_csv import LOCAL, text_of
 from partner_bridge.connectors.normalising import Context, Normalised
@@ -118,6 +119,38 @@ class ObdCsv:
     title = "OBD-logg (CSV)"
     kinds = frozenset({"driving-day"})
     form: Literal["json", "text"] = "text"
+    declaration = Declaration(
+        organisation=Organisation("own-car", "Din egen bil"),
+        channels=("file",),
+        granularity="P1D",
+        frequency="irregular",
+        history=None,
+        terms=Words(
+            nb="Din egen fil, under ditt eget samtykke; kan slettes som alt annet.",
+            nn="Di eiga fil, under ditt eige samtykke; kan slettast som alt anna.",
+            en="Your own file, under a consent of your own; it can be erased like everything else.",
+        ),
+        format_source="docs/partners.md",
+        guesses=(
+            Words(
+                nb="Filformatene til Torque og OBD Fusion er beskrevet etter minnet.",
+                nn="Filformata til Torque og OBD Fusion er skildra etter minnet.",
+                en="The file formats of Torque and OBD Fusion are described from memory.",
+            ),
+            Words(
+                nb="Grensene for brå bremsing (3,5 m/s²) og hard gass (3,0 m/s²) er våre egne.",
+                nn="Grensene for brå bremsing (3,5 m/s²) og hard gass (3,0 m/s²) er våre eigne.",
+                en="The thresholds for hard braking (3.5 m/s²) and hard acceleration (3.0 m/s²) are our own.",
+            ),
+        ),
+        limits=(
+            Words(
+                nb="Fartsgrenser, svinger, telefonbruk og hva bilen går på, står ikke i slike filer. Posisjoner leses aldri.",
+                nn="Fartsgrenser, svingar, telefonbruk og kva bilen går på, står ikkje i slike filer. Posisjonar vert aldri lesne.",
+                en="Speed limits, turns, phone use and what the car runs on are not in such files. Positions are never read.",
+            ),
+        ),
+    )
 
     def normalise(self, payload: bytes, context: Context) -> Iterator[Normalised | UnusablePayload]:  # noqa: ARG002
         """One record a day that was driven; a longer copy of the same log stands for the shorter."""

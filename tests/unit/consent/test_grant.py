@@ -9,7 +9,7 @@ import pytest
 from test_decision import NOW, TERMS
 
 from consent.errors import TermsInvalid
-from consent.grant import duration_of, narrowed
+from consent.grant import duration_of, narrowed, shortest_interval
 
 
 @pytest.mark.parametrize(
@@ -72,3 +72,10 @@ def test_narrowing_keeps_within_what_was_asked():
 def test_nothing_wider_than_what_was_asked_can_be_given(choice):
     with pytest.raises(TermsInvalid):
         narrowed(TERMS, **choice)
+
+
+def test_days_let_the_day_through_on_which_clocks_go_forward():
+    assert shortest_interval("P1D") == timedelta(hours=23)
+    assert shortest_interval("PT23H") == timedelta(hours=23)
+    assert shortest_interval("PT1H") == timedelta(hours=1)
+    assert shortest_interval("event") == timedelta(0)

@@ -11,7 +11,7 @@ import pytest
 
 from partner_bridge.channels.file_drop import read_content
 from partner_bridge.connectors import find_connector
-from partner_bridge.connectors.driving import Driving
+from partner_bridge.connectors.driving import GUESSES, Driving
 from partner_bridge.connectors.normalising import Context, Normalised, normalise
 from twin_agent.compute import factors, hour_of
 from vocab.kinds import load_kinds
@@ -101,8 +101,10 @@ def test_every_name_of_the_insurers_format_is_declared_a_guess():
     page = (Path(__file__).parents[3] / "docs" / "partners.md").read_text("utf-8")
     (row,) = [line for line in page.splitlines() if line.startswith("| SpareBank 1 Forsikring")]
     assert "(G)" in row
-    for name in Driving.guesses:
+    (declared,) = Driving.declaration.guesses
+    for name in GUESSES:
         assert name in row
+        assert all(name in words for words in declared)
 
 
 # Logs of OBD apps
