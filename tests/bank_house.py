@@ -20,6 +20,7 @@ from pod_server.outbound import Outbound
 from tvilling.city.households import citizens
 from tvilling.city.simulators.bank import Bank
 from tvilling.city.simulators.sign_in_server import SignInServer
+from tvilling.city.simulators.sources import City as Streets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -160,7 +161,9 @@ def bank_house(city: City, **settings: Any) -> Iterator[BankHouse]:
             people=tuple(households),
             now=host.clock.protocol_now,
         )
-        late.stranger = bank = Bank(sign_in, households, 20261123, lambda: host.clock.now().astimezone(UTC))
+        now = lambda: host.clock.now().astimezone(UTC)  # noqa: E731
+        streets = Streets(20261123, now(), {})
+        late.stranger = bank = Bank(now=now, sign_in=sign_in, households=households, city=streets)
         house = House(city, host, whole_app(host))
         kari = city.citizen("kari")
         yield BankHouse(house, bank, source, kari, house.browser(kari))

@@ -8,87 +8,36 @@ deliver a year of history through the bridge; 7. live deliveries begin. A second
 from __future__ import annotations
 
 import json
-import os
-import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from secrets import token_urlsafe
+from typing import Any
 
 import httpx
 
 from pod_server.clock import SystemClock
-from pod_server.identifiers import Actor
 from tvilling.app import create_host
+from tvilling.at_home import AGENT, MeterPrograms, bring_files, pipes
+from tvilling.city.simulators.register import ASKED
+from tvilling.city.simulators.sources import SOURCES
+from tvilling.city.simulators.sources import City as Streets
 from tvilling.city.visitor import Visitor
 from tvilling.data_folder import migrate_data_folder
-from tvilling.errors import JourneyError, ProcessError, SettingsError
+from tvilling.enrolment import OWN_NAME, DemoState, address_of, enrol
+from tvilling.errors import JourneyError, ProcessError
 from tvilling.partners_of_the_city import PARTNERS, own_key
 from tvilling.ports import free_port
 from tvilling.serve import Processes, stop_on_signals
 from tvilling.settings import DemoRun, Listen, ScaledTime, Settings
 
-if TYPE_CHECKING:
-    from consent.grant import GrantTerms
-    from pod_server.host import Host
-    from pod_server.pods import NewPod
-    from tvilling.city.households import Household
-
-STATE_FILE = "demo.json"
-HISTORY = timedelta(days=3 * 366)
-"""How far back the partners may deliver: waste is compared with the year before, month by whole month."""
-
 _SIMULATORS_START_WITHIN_SECONDS = 60
 """A second or two, but on a small machine the host's three processes start beside them."""
-
-BANK = "sparebank1-smn"
-BANK_IS_ASKED_EVERY = timedelta(minutes=1)
-"""Real time: an hour of the city's."""
-
-RESEARCH_PURPOSE = "research-statistics"
-ENROLMENT = Actor("operator-assisted")
-
-
-@dataclass
-class DemoState:
-    """What a second start must know of the first; lies in the data folder, readable by its owner alone."""
-
-    control_port: int
-    control_token: str
-    seed: int
-    live_citizens: int
-    neighbours: int
-    passphrases: dict[str, str] = field(default_factory=dict)
-    client_ids: dict[str, str] = field(default_factory=dict)
-    neighbour_grants: dict[str, dict[str, str]] = field(default_factory=dict)
-    consented: list[str] = field(default_factory=list)
-    history_delivered: bool = False
-    city_time: str | None = None
-    bank_secret: str = field(default_factory=lambda: secrets.token_urlsafe(24))
-
-    @classmethod
-    def load(cls, folder: Path) -> DemoState | None:
-        """The state of an earlier start, or None."""
-        path = folder / STATE_FILE
-        if not path.exists():
-            return None
-        try:
-            return cls(**json.loads(path.read_text()))
-        except (ValueError, TypeError) as error:
-            raise SettingsError(f"{path} is not this version's demo state; start with a new data folder") from error
-
-    def save(self, folder: Path) -> None:
-        """Write the state, whole or not at all."""
-        fresh = folder / f"{STATE_FILE}.new"
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(asdict(self), file)
-        fresh.replace(folder / STATE_FILE)
 
 
 def demo_settings(data: Path, listen: Listen, live_listen: Listen, speed: float, state: DemoState) -> Settings:
@@ -115,6 +64,8 @@ class City:
     state: DemoState
     processes: Processes
     simulators: subprocess.Popen[bytes] | None = None
+    faults: Sequence[str] = ()
+    programs: MeterPrograms = field(default_factory=MeterPrograms)
 
     @property
     def data(self) -> Path:
@@ -163,6 +114,7 @@ class City:
     def stop(self) -> None:
         """End everything, the simulators first so that no delivery meets a closed door."""
         self.remember_time()
+        self.programs.stop()
         if self.simulators is not None and self.simulators.poll() is None:
             self.simulators.terminate()
             try:
@@ -171,146 +123,6 @@ class City:
                 self.simulators.kill()
                 self.simulators.wait()
         self.processes.stop()
-
-
-def enrol(host: Host, state: DemoState, data: Path, say: Callable[[str], None]) -> None:
-    """Admit the partners, make the citizens' and neighbours' pods, and write down the neighbours' consents."""
-    from pod_server.pods import create_pod, list_pods  # noqa: PLC0415
-    from pod_server.vault.key_derivation import Passphrase  # noqa: PLC0415
-    from tvilling.city import households  # noqa: PLC0415
-
-    _admit_partners(host, state, data)
-    _add_bank(host, state)
-    present = {pod.handle for pod in list_pods(host)}
-    for household in households.citizens()[: state.live_citizens]:
-        phrase = state.passphrases.setdefault(household.handle, f"{household.handle}-{secrets.token_hex(6)}")
-        state.save(data)
-        if household.handle not in present:
-            made = _make_pod(host, create_pod, household, passphrase=Passphrase(phrase))
-            _consent_to_research(host, made)
-    missing = [each for each in households.neighbours(state.neighbours, state.seed) if each.handle not in present]
-    if missing:
-        say(f"Making {len(missing)} simulated neighbours …")
-    for household in missing:
-        made = _make_pod(host, create_pod, household, simulated=True)
-        state.neighbour_grants[household.handle] = _consent_of_neighbour(host, made, state)
-    state.save(data)
-
-
-def _admit_partners(host: Host, state: DemoState, data: Path) -> None:
-    from pod_server.partners import add_partner  # noqa: PLC0415
-
-    for each in PARTNERS:
-        _, jwks = own_key(data / "simulators", each.slug)
-        if each.slug in state.client_ids:
-            continue
-        door = f"http://127.0.0.1:{state.control_port}/partners/{each.slug}"
-        made = add_partner(
-            host,
-            name=each.name,
-            jwks=jwks,
-            redirect_uris=(f"{door}/callback",),
-            webhook=f"{door}/webhook",
-            about={"contact": each.contact} | ({} if each.kinds else {"role": "municipality"}),
-        )
-        state.client_ids[each.slug] = made.client_id
-        state.save(data)
-
-
-def bank_address(state: DemoState) -> str:
-    """Where the city's bank answers: its issuer's name, too."""
-    return f"http://127.0.0.1:{state.control_port}/bank"
-
-
-def _add_bank(host: Host, state: DemoState) -> None:
-    """Name the bank that citizens may connect."""
-    from partner_bridge.sources import Source, add_source  # noqa: PLC0415
-    from pod_server.identifiers import ClientId  # noqa: PLC0415
-
-    add_source(
-        host,
-        Source(
-            slug=BANK,
-            name="SpareBank 1 SMN",
-            channel="oauth",
-            connector="sparebank1",
-            purpose="personal-footprint",
-            client_id=ClientId(""),
-            api=f"{bank_address(state)}/personal/banking",
-            every=BANK_IS_ASKED_EVERY,
-            issuer=bank_address(state),
-            oauth_client="tvilling",
-            scopes=("accounts", "transactions"),
-            parameters={"finInst": "fid-smn"},
-            secret=state.bank_secret,
-        ),
-        about={"contact": "personvern@banken.example"},
-    )
-
-
-def _make_pod(host: Host, create_pod: Callable[..., NewPod], household: Household, **options: Any) -> NewPod:
-    return create_pod(
-        host,
-        household.handle,
-        name=household.name,
-        household_size=household.household_size,
-        area=household.area,
-        dwelling=household.dwelling,
-        actor=ENROLMENT,
-        **options,
-    )
-
-
-def _terms(
-    host: Host, client_id: str, *, purpose: str, kinds: tuple[str, ...], operation: str, granularity: str
-) -> GrantTerms:
-    from consent.grant import GrantTerms  # noqa: PLC0415
-
-    now = host.clock.now()
-    return GrantTerms(
-        client_id=client_id,
-        purpose=purpose,
-        kinds=frozenset(kinds),
-        operations=frozenset({operation}),
-        granularity=granularity,
-        history_from=now - HISTORY,
-        expires_at=now + timedelta(days=365),
-        notice_version="1",
-    )
-
-
-def _research_terms(host: Host) -> GrantTerms:
-    from pod_server.partners import RESEARCH  # noqa: PLC0415
-
-    kinds = tuple(sorted({kind for each in PARTNERS for kind in each.kinds}))
-    return _terms(host, RESEARCH.client_id, purpose=RESEARCH_PURPOSE, kinds=kinds, operation="read", granularity="P1M")
-
-
-def _consent_to_research(host: Host, made: NewPod) -> None:
-    from pod_server import grants  # noqa: PLC0415
-
-    grants.give(host, made.pod_id, _research_terms(host), actor=ENROLMENT, vault=made.vault)
-
-
-def _consent_of_neighbour(host: Host, made: NewPod, state: DemoState) -> dict[str, str]:
-    """A quiet neighbour's consents, written down at enrolment: every partner but the one that reads by the minute."""
-    from pod_server import grants  # noqa: PLC0415
-
-    delivering = [each for each in PARTNERS if each.kinds and not each.citizens_only]
-    terms = [
-        _terms(
-            host,
-            state.client_ids[each.slug],
-            purpose=each.purpose,
-            kinds=each.kinds,
-            operation="append",
-            granularity=each.granularity,
-        )
-        for each in delivering
-    ]
-    with host.key_store.batch():
-        given = grants.give_all(host, made.pod_id, [*terms, _research_terms(host)], actor=ENROLMENT, vault=made.vault)
-    return {each.slug: grant.id for each, grant in zip(delivering, given, strict=False)}
 
 
 def write_simulator_config(city: City) -> Path:
@@ -336,12 +148,19 @@ def write_simulator_config(city: City) -> Path:
         "state_file": str(city.data / "simulators" / "state.json"),
         "partners": partners,
         "citizens": [{"handle": handle, "grants": {}} for handle in state.passphrases],
-        "bank": {
-            "issuer": bank_address(state),
-            "client_id": "tvilling",
-            "secret": state.bank_secret,
-            "redirect_uri": f"{settings.base_url}/-/sources/{BANK}/back",
+        "asked": {
+            slug: {
+                "issuer": address_of(state, slug),
+                "client_id": OWN_NAME,
+                "secret": state.secret(slug),
+                "redirect_uri": f"{settings.base_url}/-/sources/{slug}/back",
+                "calls": f"{settings.base_url}/bridge/webhooks/{slug}" if each.webhook else "",
+                "webhook_secret": state.secret(f"{slug}/calls") if each.webhook == "signed" else "",
+            }
+            for slug, each in ASKED.items()
         },
+        "han": pipes(city.data / "simulators", list(state.passphrases)),
+        "faults": list(city.faults),
         "neighbours": [{"handle": handle, "grants": held} for handle, held in state.neighbour_grants.items()],
     }
     path = city.data / "simulators" / "config.json"
@@ -380,7 +199,7 @@ def ask_and_consent(city: City, handle: str, visitor: Visitor) -> None:
     """Let every partner that delivers ask one citizen, who says yes on the consent page."""
     for each in PARTNERS:
         mark = f"{handle}/{each.slug}"
-        if not each.kinds or mark in city.state.consented:
+        if mark in city.state.consented or not SOURCES[each.slug].asks(handle, list(city.state.passphrases)):
             continue
         asked = city.post("/control/ask", {"partner": each.slug, "handle": handle})
         back = visitor.give_consent(asked["authorize_url"])
@@ -389,6 +208,27 @@ def ask_and_consent(city: City, handle: str, visitor: Visitor) -> None:
             raise JourneyError(f"{each.name} could not take {handle}'s answer: {answer.status_code}")
         city.state.consented.append(mark)
         city.state.save(city.data)
+
+
+def connect_sources(city: City, handle: str, visitor: Visitor) -> None:
+    """Let one citizen connect the sources that have them as a customer."""
+    for each in ASKED.values():
+        mark = f"{handle}/{each.slug}"
+        if mark in city.state.consented or handle not in each.whose(list(city.state.passphrases)):
+            continue
+        if each.channel == "token":
+            visitor.paste_token(each.slug, f"{address_of(city.state, each.slug)}/token")
+        else:
+            visitor.connect_source(each.slug)
+        city.state.consented.append(mark)
+        city.state.save(city.data)
+
+
+def wanted_of(handle: str, handles: Sequence[str]) -> set[str]:
+    """Which partners and sources one of the citizens says yes to."""
+    return {f"{handle}/{slug}" for slug, each in SOURCES.items() if each.asks(handle, handles)} | {
+        f"{handle}/{slug}" for slug, each in ASKED.items() if handle in each.whose(handles)
+    }
 
 
 @contextmanager
@@ -403,6 +243,7 @@ def running_city(
     say: Callable[[str], None],
     database_url: str | None = None,
     keys_url: str | None = None,
+    faults: Sequence[str] = (),
 ) -> Iterator[City]:
     """Bring the city up, hand it over, and end it cleanly.
 
@@ -415,7 +256,7 @@ def running_city(
     if state is None:
         state = DemoState(
             control_port=free_port(),
-            control_token=secrets.token_urlsafe(24),
+            control_token=token_urlsafe(24),
             seed=20261123,
             live_citizens=citizens,
             neighbours=neighbours,
@@ -428,24 +269,28 @@ def running_city(
     host = create_host(settings)
     with closing(host.storage):
         enrol(host, state, data, say)
-    city = City(settings, state, Processes(settings))
+    city = City(settings, state, Processes(settings), faults=faults)
     try:
         say("Starting web, live and agent …")
         city.processes.start()
         city.processes.wait_until_ready()
         start_simulators(city)
         for handle, passphrase in state.passphrases.items():
-            wanted = {f"{handle}/{each.slug}" for each in PARTNERS if each.kinds} | {f"{handle}/{BANK}"}
-            if wanted <= set(state.consented):
+            if wanted_of(handle, list(state.passphrases)) <= set(state.consented):
                 continue
             say(f"{handle.capitalize()} reads what the partners ask for, and says yes …")
             with Visitor(settings.base_url, handle) as visitor:
                 visitor.sign_in(passphrase)
                 ask_and_consent(city, handle, visitor)
-                if f"{handle}/{BANK}" not in state.consented:
-                    visitor.connect_source(BANK)
-                    state.consented.append(f"{handle}/{BANK}")
-                    state.save(data)
+                connect_sources(city, handle, visitor)
+        handles = list(state.passphrases)
+        held = {handle: grants[AGENT] for handle, grants in city.get("/control/grants").items() if AGENT in grants}
+        city.programs.start(settings, state.client_ids[AGENT], held, handles)
+        if state.brought is None:
+            say("Files from the pages of Elhub and the bank are brought …")
+            began = datetime.fromisoformat(city.get("/control/began"))
+            state.brought = bring_files(settings, Streets(state.seed, began, {}), handles)
+            state.save(data)
         if not state.history_delivered:
             say("The partners deliver the history, by OAuth, through the bridge …")
             city.post("/control/history", {"handles": None})
@@ -469,6 +314,11 @@ def sign_in_link(city: City, handle: str) -> str:
         return city.settings.base_url + create_sign_in_link(host, pod.pod_id)
 
 
+def faults_link(city: City) -> str:
+    """The simulators' own page of switches, on this machine only."""
+    return f"http://127.0.0.1:{city.state.control_port}/faults?key={city.state.control_token}"
+
+
 def run_demo(
     data: Path,
     *,
@@ -480,6 +330,7 @@ def run_demo(
     say: Callable[[str], None],
     database_url: str | None = None,
     keys_url: str | None = None,
+    faults: Sequence[str] = (),
 ) -> None:
     """Run the city until Ctrl-C."""
     stop = stop_on_signals()
@@ -493,6 +344,7 @@ def run_demo(
         say=say,
         database_url=database_url,
         keys_url=keys_url,
+        faults=faults,
     ) as city:
         say(
             f"\nThe city is running, {speed:g} times faster than yours.\n\n"
@@ -501,6 +353,7 @@ def run_demo(
             "  withdraw the consent and watch the next delivery refused; then the tram pass under “Tvilling”.\n"
             f"  Others sign in at {city.settings.base_url}/-/sign-in:\n"
             + "".join(f"    {handle}  {phrase}\n" for handle, phrase in city.state.passphrases.items())
+            + f"\n  What goes wrong at partners and sources, to look at and to turn:\n    {faults_link(city)}\n"
             + "\nCtrl-C ends everything; a second start goes on from the same data."
         )
         while not stop.wait(0.5):

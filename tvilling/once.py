@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from tvilling.city.simulators.register import ASKED
 from tvilling.city.solid_script import count_activities
 from tvilling.city.visitor import EventStream, Visitor
 from tvilling.demo import City, running_city
@@ -184,6 +185,7 @@ class Journey:
         """Running sums and full recompute, for each citizen with a page."""
         self.say("Every figure is computed once more from the raw activities, by SPARQL …")
         self.city.post("/control/live", {"on": False})
+        self.report.values["meter_programs"] = self.city.programs.finish()
         figures: dict[str, dict[str, list[float]]] = {}
         recomputed: dict[str, dict[str, list[float]]] = {}
 
@@ -274,6 +276,7 @@ class Journey:
             told = partner["accepted"] + partner["duplicates"] + partner["refused"]
             self.report.require(told == partner["offered"], f"{partner['name']} did not get one answer for each record")
         by_handle = self.city.get("/control/accepted")
+        at_home = self.told_at_home()
         stored = 0
         for handle in self.visitors:
             credentials = command(self.city, "citizen", "credentials", handle)
@@ -283,7 +286,8 @@ class Journey:
                 # Sources go on being asked: what they told last may be on its way.
                 nonlocal counted
                 pulled = sum(each["by_handle"].get(handle, 0) for each in self.city.get("/control/sources"))
-                counted = count_activities(base_url, handle, credentials), by_handle.get(handle, 0) + pulled
+                told = by_handle.get(handle, 0) + pulled + at_home.get(handle, 0)
+                counted = count_activities(base_url, handle, credentials), told
                 return counted[0] == counted[1]
 
             with contextlib.suppress(JourneyError):
@@ -293,19 +297,42 @@ class Journey:
                 seen == told, f"{handle}'s pod shows {seen} activities, partners and sources told {told}"
             )
             stored += seen
-        sources = self.city.get("/control/sources")
-        self.report.values["sources"] = [
-            {name: value for name, value in each.items() if name != "by_handle"} for each in sources
-        ]
-        for each in sources:
-            self.report.require(
-                each["connected"] == len(self.visitors), f"{each['name']} is connected by {each['connected']}"
-            )
+        self.check_the_sources()
         stored += sum(number for handle, number in by_handle.items() if handle not in self.visitors)
         self.report.values["activities_stored"] = stored
         self.report.require(stored > 0, "nothing is stored")
         self.report.values["live_events_seen"] = sum(stream.count("twin") for stream in self.streams)
         self.report.require(self.report.values["live_events_seen"] > 0, "no live event was seen")
+
+    def told_at_home(self) -> dict[str, int]:
+        """How many records of each citizen came from the house itself: the program at the meter, and files."""
+        told = dict(self.city.state.brought or {})
+        self.report.values["files"] = dict(told)
+        self.report.require(bool(told), "no file was brought")
+        for handle, said in self.report.values["meter_programs"].items():
+            told[handle] = told.get(handle, 0) + said["delivered"]
+            self.report.require(said["delivered"] > 0, f"the program at {handle}'s meter delivered nothing")
+            self.report.require(
+                not said["refused"], f"the program at {handle}'s meter was refused {said['refused']} minutes"
+            )
+        self.report.require(bool(self.report.values["meter_programs"]), "no program ran at a meter")
+        return told
+
+    def check_the_sources(self) -> None:
+        """Everybody who is asked is connected by all of their customers, and was asked by the house."""
+        told = self.city.get("/control/sources")
+        hidden = ("by_handle",)
+        self.report.values["sources"] = [
+            {name: value for name, value in each.items() if name not in hidden} for each in told
+        ]
+        for each in told:
+            customers = ASKED[each["slug"]].whose(list(self.visitors))
+            self.report.require(
+                each["connected"] == len(customers), f"{each['name']} is connected by {each['connected']}"
+            )
+            self.report.require(each["served"] > 0, f"{each['name']} told nothing")
+            calls = bool(ASKED[each["slug"]].webhook)
+            self.report.require(bool(each["calls"]) == calls, f"{each['name']} called {each['calls']} times")
 
 
 def _rounded(figures: dict[str, dict[str, list[float]]]) -> dict[str, dict[str, list[float]]]:
@@ -321,6 +348,8 @@ FIELDS = (
     "data",
     "partners",
     "sources",
+    "meter_programs",
+    "files",
     "activities_stored",
     "footprint_kg",
     "recomputed_kg",
@@ -346,6 +375,7 @@ def run_once(
     keep: bool,
     database_url: str | None = None,
     keys_url: str | None = None,
+    faults: Sequence[str] = (),
 ) -> Report:
     """Run the city and the journey; tell the report; with `keep`, wait for Ctrl-C before ending."""
     began = time.monotonic()
@@ -361,6 +391,7 @@ def run_once(
         say=say,
         database_url=database_url,
         keys_url=keys_url,
+        faults=faults,
     ) as city:
         journey = Journey(city, report, say)
         try:

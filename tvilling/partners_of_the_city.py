@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from joserfc.jwk import ECKey
 
+from tvilling.city.simulators.sources import SOURCES
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -35,45 +37,19 @@ class CityPartner:
     citizens_only: bool = False
 
 
-PARTNERS: tuple[CityPartner, ...] = (
+PARTNERS: tuple[CityPartner, ...] = tuple(
     CityPartner(
-        "oss",
-        "Oss.no",
-        "live-electricity",
-        ("electricity-reading",),
-        "PT1M",
-        "personvern@oss.example",
-        citizens_only=True,
-    ),
-    CityPartner(
-        "tronderenergi",
-        "TrønderEnergi",
-        "verify-meter",
-        ("electricity-reading",),
-        "PT1H",
-        "personvern@tronderenergi.example",
-    ),
-    CityPartner("rema1000", "Rema 1000", "food-footprint", ("grocery-line",), "event", "personvern@rema.example"),
-    CityPartner("atb", "AtB", "travel-footprint", ("transit-trip",), "event", "personvern@atb.example"),
-    CityPartner(
-        "trv",
-        "Trondheim Renholdsverk",
-        "waste-follow-up",
-        ("waste-collection",),
-        "event",
-        "personvern@renholdsverket.example",
-    ),
-    CityPartner(
-        "forsikring",
-        "SpareBank 1 Forsikring",
-        "driving-follow-up",
-        ("driving-day",),
-        "P1D",
-        "personvern@forsikring.example",
-        citizens_only=True,
-    ),
-    CityPartner("kommune", "Trondheim kommune", "personal-footprint", (), "event", "personvern@trondheim.example"),
+        each.slug,
+        each.name,
+        each.purpose or "personal-footprint",
+        (each.kind,) if each.kind else (),
+        each.granularity,
+        each.contact,
+        each.citizens_only,
+    )
+    for each in SOURCES.values()
 )
+"""As the simulators' own list has them (tvilling/city/simulators/sources.py): a new one stands there, and nowhere else."""
 
 
 def own_key(folder: Path, slug: str) -> tuple[Path, dict[str, Any]]:

@@ -50,6 +50,10 @@ def test_the_report_has_every_field_with_something_in_it(run):
         "Trondheim Renholdsverk",
         "SpareBank 1 Forsikring",
     }
+    assert {source["slug"] for source in report["sources"]} >= {"sparebank1-smn", "oss-pull", "garmin", "garmin-push"}
+    assert all(source["served"] > 0 and source["connected"] > 0 for source in report["sources"])
+    assert all(program["delivered"] > 0 for program in report["meter_programs"].values())
+    assert report["files"]["amir"] > 500
     assert report["activities_stored"] > 50_000
     assert report["refused_after_withdrawal"] >= 1
     assert report["live_events_seen"] >= 3

@@ -24,7 +24,8 @@ from pod_server.identifiers import Actor
 from pod_server.outbound import Outbound
 from pod_server.partners import add_partner
 from pod_server.pods import create_pod
-from tvilling.city.simulator import Server, Simulation, load_simulation
+from tvilling.city.simulator import Simulation, load_simulation
+from tvilling.city.simulators.door import Server
 
 CITIZEN = Actor("citizen")
 TOKEN = "control-token-of-the-test"
@@ -101,12 +102,7 @@ def house(tmp_path):
         "clock": {"city_anchor": now.isoformat(), "real_anchor": now.isoformat(), "speed": 1.0},
         "state_file": str(tmp_path / "state.json"),
         "partners": partners,
-        "bank": {
-            "issuer": f"http://127.0.0.1:{simulators.server_port}/bank",
-            "client_id": "x",
-            "secret": "x",
-            "redirect_uri": "x",
-        },
+        "asked": {},
         "citizens": [{"handle": "kari", "grants": {}}],
         "neighbours": [],
     }

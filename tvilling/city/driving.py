@@ -1,7 +1,7 @@
 """What a household's car is driven: a day's kilometres and what the insurer's plug counted on it, never a journey.
 
-Levels are guesses (G): some thirty kilometres on a working day with a car to work, fewer with many trips by bus; about one hard
-braking a fifty kilometres. Members as in docs/partners.md, each a guess too.
+The kilometres are those of the day's own drives (travel.py), and so meet what is published of them. How often something is counted
+is a guess (G): about one hard braking a fifty kilometres. Members as in docs/partners.md, each a guess too.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from tvilling.city.travel import car_kilometres_of_day
+
 if TYPE_CHECKING:
     from datetime import date
 
     from tvilling.city.households import Household
 
 FUELS = ("PETROL", "DIESEL", "HYBRID", "PLUGIN_HYBRID", "ELECTRIC", "ELECTRIC")
-KILOMETRES_A_DAY = 28.0
 KILOMETRES_AN_HOUR = 34.0
 _COUNTS_A_KILOMETRE = {
     "speeding": 0.05,
@@ -35,10 +36,9 @@ def day_driven(household: Household, day: date, seed: int) -> dict[str, Any] | N
         seed: The city's.
     """
     random = Random(f"{seed}/{household.handle}/car/{day}")  # noqa: S311 - a city for show
-    if random.random() < 0.25:
+    kilometres = round(car_kilometres_of_day(household, day, seed), 1)
+    if not kilometres:
         return None
-    habit = KILOMETRES_A_DAY / (1 + household.trips_a_week / 4) * (0.7 if day.weekday() >= 5 else 1.0)
-    kilometres = round(habit * random.lognormvariate(0, 0.5), 1)
     counts = {name: _times(kilometres * rate, random) for name, rate in _COUNTS_A_KILOMETRE.items()}
     told: dict[str, Any] = {"date": day.isoformat(), "drivingMinutes": round(kilometres / KILOMETRES_AN_HOUR * 60)}
     if random.random() > 0.03:  # now and then the plug saw the events and lost the distance

@@ -1,7 +1,7 @@
 """What a household uses of electricity: by the hour, and by the minute so that the minutes add up to the hour.
 
-The shapes of year and day are guesses of docs/partners.md (heating months, peaks at 07–09 and 17–21); the level is the
-household's own.
+The level is the household's own; the year follows the weather that all of them share (weather.py); the shape of the day is a
+guess of docs/partners.md (peaks at 07–09 and 17–21).
 """
 
 from __future__ import annotations
@@ -12,19 +12,22 @@ from random import Random
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from tvilling.city.weather import use_of_day
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tvilling.city.households import Household
 
 LOCAL = ZoneInfo("Europe/Oslo")
-MONTHS = (1.55, 1.45, 1.30, 1.05, 0.80, 0.62, 0.55, 0.60, 0.75, 1.00, 1.22, 1.45)
 HOURS = (
     0.72, 0.66, 0.64, 0.63, 0.66, 0.78, 1.02, 1.34, 1.30, 1.08, 0.98, 0.94,
     0.94, 0.92, 0.94, 1.00, 1.12, 1.34, 1.42, 1.40, 1.32, 1.18, 0.98, 0.82,
 )  # fmt: skip
-_MONTH_MEAN = sum(MONTHS) / 12
 _HOUR_MEAN = sum(HOURS) / 24
+
+NOK_A_KWH = 0.6378
+"""The mean spot price of one November in the area NO3 (docs/partners.md)."""
 
 KETTLE_WATTS = 2000.0
 KETTLE_MINUTES = 3
@@ -46,8 +49,7 @@ def hours_of(day: date) -> tuple[datetime, ...]:
 def kwh_of_day(household: Household, day: date, seed: int) -> tuple[float, ...]:
     """What each hour of a local day uses by habit, in kWh, rounded to a watt-hour."""
     random = Random(f"{seed}/{household.handle}/electricity/{day}")  # noqa: S311 - a city for show
-    weather = random.lognormvariate(0, 0.10)
-    mean = household.kwh_a_year / 8760 * MONTHS[day.month - 1] / _MONTH_MEAN * weather
+    mean = household.kwh_a_year / 8760 * use_of_day(day, seed) * random.lognormvariate(-0.005, 0.10)
     return tuple(
         round(mean * HOURS[hour.astimezone(LOCAL).hour] / _HOUR_MEAN * random.lognormvariate(-0.02, 0.2), 3)
         for hour in hours_of(day)
@@ -92,5 +94,17 @@ def kwh_of_hours(
 def kwh_of_quiet_day(household: Household, day: date, seed: int) -> float:
     """What a quiet neighbour's whole day uses: one draw a day, since nobody looks at their hours."""
     random = Random(f"{seed}/{household.handle}/electricity/{day}")  # noqa: S311 - a city for show
-    mean = household.kwh_a_year / 365 * MONTHS[day.month - 1] / _MONTH_MEAN
-    return round(mean * random.lognormvariate(0, 0.12), 3)
+    mean = household.kwh_a_year / 365 * use_of_day(day, seed)
+    return round(mean * random.lognormvariate(-(0.12**2) / 2, 0.12), 3)
+
+
+@lru_cache(maxsize=512)
+def kwh_of_month(household: Household, year: int, month: int, seed: int) -> float:
+    """What a month of local days uses by habit: what its bill is for."""
+    day, total = date(year, month, 1), 0.0
+    while day.month == month:
+        total += (
+            kwh_of_quiet_day(household, day, seed) if household.simulated else sum(kwh_of_day(household, day, seed))
+        )
+        day += timedelta(days=1)
+    return round(total, 3)

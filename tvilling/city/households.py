@@ -16,6 +16,12 @@ KWH_A_YEAR = {"flat": 8953.0, "terraced": 14975.0, "detached": 20211.0}
 TRANSIT_TRIPS_A_WEEK = 2.5 * 7 * 0.107
 """A person's mean trips by public transport a week."""
 
+
+def around(mean: float, spread: float, random: Random) -> float:
+    """A draw around a mean that keeps the mean: log-normal, whose own mean lies above its middle."""
+    return mean * random.lognormvariate(-(spread**2) / 2, spread)
+
+
 AREAS = ("500101", "500102", "500103", "500104")
 AREA_POPULATIONS = (51965, 57473, 54899, 42773)
 
@@ -131,10 +137,10 @@ def _neighbour(number: int, seed: int) -> Household:
         household_size=size,
         area=random.choices(AREAS, AREA_POPULATIONS)[0],
         dwelling=dwelling,
-        kwh_a_year=KWH_A_YEAR[dwelling] * random.lognormvariate(0, 0.25),
-        trips_a_week=TRANSIT_TRIPS_A_WEEK * random.lognormvariate(0, 0.6),
+        kwh_a_year=around(KWH_A_YEAR[dwelling], 0.25, random),
+        trips_a_week=around(TRANSIT_TRIPS_A_WEEK, 0.6, random),
         food_share=random.uniform(0.4, 1.0),
-        meat_share=random.lognormvariate(0, 0.3),
+        meat_share=around(1.0, 0.3, random),
         waste_change=random.gauss(0, 0.04),
         simulated=True,
     )

@@ -1,21 +1,14 @@
 """All partners of the demonstration in one process: `python -m tvilling.city.simulator --config FILE`.
 
-    /partners/<slug>/callback     where citizens' browsers come back with their answer
-    /partners/<slug>/webhook      where the house's notices and claims arrive
-    /bank/…                       a bank that is asked: its log-in and its interface
-    /control/…                    the demonstration's buttons; loopback only, with a bearer token
-    /healthz
-
-The configuration (JSON): `base_url`; `control` {host, port, token}; `seed`; `clock` {city_anchor, real_anchor, speed};
-`state_file`; `partners` {slug: {client_id, name, key_file, redirect_uri, webhook}}; `citizens` and `neighbours`, lists of
-{handle, grants {slug: grant}}; `bank` {issuer, client_id, secret, redirect_uri}.
+The door they answer at is `simulators/door.py`. The configuration (JSON): `base_url`; `control` {host, port, token}; `seed`;
+`clock` {city_anchor, real_anchor, speed}; `state_file`; `partners` {slug: {client_id, name, key_file, redirect_uri, webhook}};
+`asked` {slug: {issuer, client_id, secret, redirect_uri, calls, webhook_secret}}; `han` {handle: pipe}; `faults`, a list of
+switches (`simulators/faults.py`); `citizens` and `neighbours`, lists of {handle, grants {slug: grant}}.
 """
 
 from __future__ import annotations
 
 import argparse
-import hmac
-import html
 import json
 import os
 import signal
@@ -25,32 +18,25 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 from tvilling.city.electricity import KETTLE_MINUTES, KETTLE_WATTS
 from tvilling.city.households import citizens, neighbours
-from tvilling.city.simulators.bank import Bank
+from tvilling.city.simulators.asked import Stranger
 from tvilling.city.simulators.clock import CityClock, wall_clock
-from tvilling.city.simulators.messages import MessageRefused
-from tvilling.city.simulators.oauth_client import Delivered, JourneyFailed, OAuthClient, load_key
+from tvilling.city.simulators.door import Server
+from tvilling.city.simulators.errors import BadRequest
+from tvilling.city.simulators.faults import Faults, FaultUnknown, turn
+from tvilling.city.simulators.han_port import HanPort
+from tvilling.city.simulators.oauth_client import Delivered, OAuthClient, load_key
 from tvilling.city.simulators.partner import Customer, Partner
-from tvilling.city.simulators.sign_in_server import SignInServer
+from tvilling.city.simulators.register import ASKED, Ground
 from tvilling.city.simulators.sources import SOURCES, City, Payload
 
 TICK_SECONDS = 0.25
+HAN_TICK_SECONDS = 0.05
 SAVE_SECONDS = 1.0
-BODY_LIMIT = 256 * 1024
-
-
-class BadRequest(Exception):
-    """A control request that names nobody, or nothing that can be done; told with its status."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 @dataclass
@@ -63,7 +49,8 @@ class Simulation:
     partners: dict[str, Partner]
     live_handles: tuple[str, ...]
     state_file: Path
-    bank: Bank
+    asked: dict[str, Stranger]
+    ports: tuple[HanPort, ...] = ()
     live: threading.Event = field(default_factory=threading.Event)
     stop: threading.Event = field(default_factory=threading.Event)
 
@@ -73,8 +60,8 @@ class Simulation:
         """A partner asks a citizen for consent."""
         partner = self._partner(order)
         handle = self._handle(order)
-        if not partner.source.connector:
-            raise BadRequest(400, f"{partner.name} asks for no consent")
+        if not partner.source.asks(handle, self.live_handles):
+            raise BadRequest(400, f"{partner.name} asks {handle} for no consent")
         return {"authorize_url": partner.ask(handle, self.clock.now())}
 
     def history(self, order: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,15 +141,38 @@ class Simulation:
 
     def sources(self) -> list[dict[str, Any]]:
         """What those who are asked were asked for."""
-        served = self.bank.payments_served()
         return [
             {
-                "name": self.bank.sign_in.name,
-                "connected": self.bank.sign_in.living(),
-                "served": sum(served.values()),
+                "slug": slug,
+                "name": ASKED[slug].name,
+                "connected": stranger.connected(),
+                "calls": stranger.calls,
+                "served": sum((served := stranger.served()).values()),
                 "by_handle": served,
             }
+            for slug, stranger in self.asked.items()
         ]
+
+    # What goes wrong
+
+    def faults(self) -> dict[str, Faults]:
+        """Everybody's switches."""
+        return {
+            **{slug: partner.faults for slug, partner in self.partners.items()},
+            **{slug: stranger.faults for slug, stranger in self.asked.items()},
+        }
+
+    def faults_as_told(self) -> dict[str, Any]:
+        """What goes wrong now, by stranger."""
+        return {name: told for name, faults in self.faults().items() if (told := faults.as_told())}
+
+    def turn_fault(self, order: Mapping[str, Any]) -> dict[str, Any]:
+        """Turn a switch: `{"order": "STRANGER:SWITCH=HOW"}`."""
+        try:
+            turn(self.faults(), str(order.get("order", "")))
+        except FaultUnknown as error:
+            raise BadRequest(400, str(error)) from None
+        return self.faults_as_told()
 
     def claims(self) -> list[dict[str, Any]]:
         """The claims that were received and verified, once each."""
@@ -216,6 +226,8 @@ class Simulation:
             if not self.live.is_set():
                 continue
             now = self.clock.now()
+            for stranger in self.asked.values():
+                stranger.call()
             for slug, partner in self.partners.items():
                 if pauses.get(slug, 0) > 0:
                     pauses[slug] -= 1
@@ -225,12 +237,26 @@ class Simulation:
                 pauses[slug] = 20 if lost else 0  # the house is away: five seconds' rest
         self.save()
 
+    def speak(self) -> None:
+        """Let the meters' ports speak while deliveries are live, until told to stop."""
+        while not self.stop.wait(HAN_TICK_SECONDS):
+            now = self.clock.now()
+            for port in self.ports:
+                if self.live.is_set():
+                    port.send(now)
+                else:
+                    port.close()
+        for port in self.ports:
+            port.close()
+
     def save(self) -> None:
         """Write the state, whole or not at all."""
         state = {
             "city_began": self.city.began.isoformat(),
             "partners": {slug: partner.to_json() for slug, partner in self.partners.items()},
-            "bank": self.bank.sign_in.to_json(),
+            "asked": {slug: stranger.to_json() for slug, stranger in self.asked.items()},
+            "bought": dict(self.city.bought),
+            "rides": {handle: [at.isoformat() for at in times] for handle, times in list(self.city.rides.items())},
             "extra_watts": {
                 handle: {at.isoformat(): watts for at, watts in list(extra.items())}
                 for handle, extra in self.extra_watts.items()
@@ -240,6 +266,9 @@ class Simulation:
         draft.write_text(json.dumps(state), encoding="utf-8")
         draft.chmod(0o600)
         draft.replace(self.state_file)
+
+
+_NO_STATE: dict[str, Any] = {"partners": {}, "extra_watts": {}, "asked": {}, "bought": {}, "rides": {}}
 
 
 def _told(delivered: Delivered) -> dict[str, Any]:
@@ -277,207 +306,43 @@ def load_simulation(config: Mapping[str, Any]) -> Simulation:
     if unknown:
         raise ValueError(f"nobody in this city is called {', '.join(unknown[:5])}")
     state_file = Path(config["state_file"])
-    state = json.loads(state_file.read_text("utf-8")) if state_file.exists() else {"partners": {}, "extra_watts": {}}
+    state = json.loads(state_file.read_text("utf-8")) if state_file.exists() else _NO_STATE
     extra_watts = {
         handle: {datetime.fromisoformat(at): watts for at, watts in extra.items()}
         for handle, extra in state["extra_watts"].items()
     }
     began = datetime.fromisoformat(config["clock"].get("city_began", config["clock"]["city_anchor"]))
-    city = City(seed, datetime.fromisoformat(state.get("city_began", began.isoformat())), extra_watts)
+    rides = {handle: [datetime.fromisoformat(at) for at in times] for handle, times in state["rides"].items()}
+    city = City(
+        seed, datetime.fromisoformat(state.get("city_began", began.isoformat())), extra_watts, state["bought"], rides
+    )
     partners = {}
     for slug, entry in config["partners"].items():
         source = SOURCES[slug]
         key = load_key(json.loads(Path(entry["key_file"]).read_text("utf-8")))
         client = OAuthClient(config["base_url"], entry["client_id"], key, entry["redirect_uri"], wall_clock)
-        partner = partners[slug] = Partner(entry["name"], source, client, city, households)
+        partner = partners[slug] = Partner(entry["name"], source, client, city, households, faults=Faults(slug, seed))
         if slug in state["partners"]:
             partner.take_up(state["partners"][slug])
         for person in (*config["citizens"], *config.get("neighbours", [])):
             grant = person["grants"].get(slug)
             if grant and person["handle"] not in partner.customers:
                 partner.customers[person["handle"]] = Customer(grant)
-    sign_in = SignInServer(
-        issuer=config["bank"]["issuer"],
-        name="SpareBank 1 SMN",
-        client_id=config["bank"]["client_id"],
-        secret=config["bank"]["secret"],
-        redirect_uri=config["bank"]["redirect_uri"],
-        people=tuple(live),
-        now=wall_clock,
-        # Shorter than the demonstration's pulls are apart: refresh tokens are replaced before everybody's eyes.
-        lasts=timedelta(seconds=40),
+    people = {handle: households[handle] for handle in live}
+    asked: dict[str, Stranger] = {}
+    for slug, entry in config.get("asked", {}).items():
+        ground = Ground(city, people, clock.now, wall_clock, entry, Faults(slug, seed))
+        asked[slug] = ASKED[slug].make(ground)
+        if slug in state["asked"]:
+            asked[slug].take_up(state["asked"][slug])
+    ports = tuple(
+        HanPort(households[handle], city, Path(pipe), partners["han"].faults)
+        for handle, pipe in config.get("han", {}).items()
     )
-    sign_in.take_up(state.get("bank", []))
-    bank = Bank(sign_in, households, seed, clock.now, faults={"expired": 1})
-    return Simulation(clock, city, extra_watts, partners, tuple(live), state_file, bank)
-
-
-class Door(BaseHTTPRequestHandler):
-    """The partners' addresses and the control door."""
-
-    server: Server
-    protocol_version = "HTTP/1.1"
-    timeout = 30
-
-    def do_GET(self) -> None:
-        """Pages, panes, statistics."""
-        address = urlsplit(self.path)
-        query = dict(parse_qsl(address.query))
-        simulation = self.server.simulation
-        match address.path.strip("/").split("/"):
-            case ["healthz"]:
-                self._answer(200, {"status": "ok"})
-            case [".well-known", "oauth-authorization-server", "bank"]:
-                self._ask_the_bank("/.well-known/oauth-authorization-server", query, {})
-            case ["bank", *rest]:
-                self._ask_the_bank("/" + "/".join(rest), query, {})
-            case ["partners", slug, "callback"] if slug in simulation.partners:
-                self._come_back(simulation.partners[slug], query)
-            case ["control", *_] if not self._may_control():
-                self._answer(401, {"error": "the control token is needed"})
-            case ["control", "statistics"]:
-                self._answer(200, simulation.statistics())
-            case ["control", "grants"]:
-                self._answer(200, simulation.grants())
-            case ["control", "accepted"]:
-                self._answer(200, simulation.accepted())
-            case ["control", "sources"]:
-                self._answer(200, simulation.sources())
-            case ["control", "claims"]:
-                self._answer(200, simulation.claims())
-            case ["control", "pane", slug]:
-                self._carry_out(lambda: simulation.pane(slug, query.get("handle")))
-            case _:
-                self._answer(404, {"error": "no such address"})
-
-    def do_POST(self) -> None:
-        """Messages from the house, and orders from the buttons."""
-        length = self.headers.get("Content-Length", "")
-        if not length.isdigit() or int(length) > BODY_LIMIT:
-            self.close_connection = True
-            self._answer(413, {"error": "a length of at most 256 KiB is needed"})
-            return
-        body = self.rfile.read(int(length))
-        simulation = self.server.simulation
-        orders: dict[str, Callable[[Mapping[str, Any]], Any]] = {
-            "ask": simulation.ask,
-            "history": simulation.history,
-            "live": simulation.set_live,
-            "kettle": simulation.kettle,
-            "beef": simulation.beef,
-            "bus": simulation.bus,
-            "attempt": simulation.attempt,
-        }
-        match urlsplit(self.path).path.strip("/").split("/"):
-            case ["bank", *rest]:
-                query = dict(parse_qsl(urlsplit(self.path).query))
-                self._ask_the_bank("/" + "/".join(rest), query, dict(parse_qsl(body.decode("utf-8", "replace"))))
-            case ["partners", slug, "webhook"] if slug in simulation.partners:
-                self._receive(simulation.partners[slug], body)
-            case ["control", *_] if not self._may_control():
-                self._answer(401, {"error": "the control token is needed"})
-            case ["control", order] if order in orders:
-                self._carry_out(lambda: orders[order](_order(body)))
-            case _:
-                self._answer(404, {"error": "no such address"})
-
-    def _come_back(self, partner: Partner, query: Mapping[str, str]) -> None:
-        try:
-            given = partner.come_back(query)
-        except JourneyFailed as error:
-            self._page(400, partner.name, f"Ingen samtykke: {error}")
-            return
-        self.server.simulation.save()
-        kinds = ", ".join(given.details.get("datatypes", []))
-        self._page(200, partner.name, f"Takk! {partner.name} kan nå levere: {kinds}.")
-
-    def _receive(self, partner: Partner, body: bytes) -> None:
-        try:
-            partner.receive(body.decode("ascii", "replace"), self.server.simulation.clock.now())
-        except MessageRefused as error:
-            # RFC 8935, section 2.3
-            self._answer(400, {"err": "authentication_failed", "description": str(error)})
-            return
-        self._answer(202, None)
-
-    def _ask_the_bank(self, path: str, query: Mapping[str, str], form: Mapping[str, str]) -> None:
-        said = self.server.simulation.bank.answer(self.command, path, query, dict(self.headers), form)
-        self._write(
-            said.status,
-            said.content_type,
-            said.body[: len(said.body) // 2] if said.cut else said.body,
-            headers={**said.headers, **({"Connection": "close"} if said.cut else {})},
-            length=len(said.body),
-        )
-        self.close_connection = self.close_connection or said.cut
-
-    def _may_control(self) -> bool:
-        given = self.headers.get("Authorization", "").encode()
-        return hmac.compare_digest(given, f"Bearer {self.server.token}".encode())
-
-    def _carry_out(self, order: Callable[[], Any]) -> None:
-        try:
-            self._answer(200, order())
-        except BadRequest as error:
-            self._answer(error.status, {"error": str(error)})
-        except JourneyFailed as error:
-            self._answer(502, {"error": str(error)})
-
-    def _page(self, status: int, title: str, text: str) -> None:
-        home = html.escape(f"{next(iter(self.server.simulation.partners.values())).client.base_url}/-/my-data")
-        page = (
-            f'<!doctype html><html lang="nb"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-            f"<title>{html.escape(title)}</title><h1>{html.escape(title)}</h1><p>{html.escape(text)}</p>"
-            f'<p><a href="{home}">Tilbake til Tvilling</a></p></html>'
-        )
-        self._write(status, "text/html; charset=utf-8", page.encode())
-
-    def _answer(self, status: int, value: object) -> None:
-        self._write(status, "application/json", b"" if value is None else json.dumps(value).encode())
-
-    def _write(
-        self,
-        status: int,
-        content_type: str,
-        content: bytes,
-        *,
-        headers: Mapping[str, str] | None = None,
-        length: int | None = None,
-    ) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(content) if length is None else length))
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.send_header("X-Content-Type-Options", "nosniff")
-        self.send_header("Content-Security-Policy", "default-src 'none'")
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the inherited name
-        """Say nothing of each request: addresses carry codes."""
-
-
-class Server(ThreadingHTTPServer):
-    """The one server of all partners."""
-
-    daemon_threads = True
-    request_queue_size = 64
-
-    def __init__(self, address: tuple[str, int], simulation: Simulation, token: str) -> None:
-        super().__init__(address, Door)
-        self.simulation = simulation
-        self.token = token
-
-
-def _order(body: bytes) -> Mapping[str, Any]:
-    try:
-        order = json.loads(body or b"{}")
-    except ValueError:
-        raise BadRequest(400, "the order is no JSON") from None
-    if not isinstance(order, dict):
-        raise BadRequest(400, "the order is no JSON object")
-    return order
+    simulation = Simulation(clock, city, extra_watts, partners, tuple(live), state_file, asked, ports)
+    for order in config.get("faults", ()):
+        turn(simulation.faults(), order)
+    return simulation
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -489,6 +354,8 @@ def main(arguments: list[str] | None = None) -> int:
     server = Server((config["control"]["host"], config["control"]["port"]), simulation, config["control"]["token"])
     delivering = threading.Thread(target=simulation.run, name="deliveries")
     delivering.start()
+    speaking = threading.Thread(target=simulation.speak, name="meters")
+    speaking.start()
 
     def stop(*_: object) -> None:
         simulation.stop.set()
@@ -503,6 +370,7 @@ def main(arguments: list[str] | None = None) -> int:
     server.serve_forever(poll_interval=0.1)
     server.server_close()
     delivering.join(timeout=30)
+    speaking.join(timeout=30)
     return 0
 
 

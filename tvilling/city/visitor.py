@@ -180,6 +180,17 @@ class Visitor:
         if back.status_code != 303:
             raise VisitorError(f"coming back from {slug} answered {back.status_code}")
 
+    def paste_token(self, slug: str, page: str) -> None:
+        """Connect a source that gives a token to copy: get one on its page, and paste it here."""
+        with httpx.Client(timeout=20.0, follow_redirects=False) as elsewhere:
+            shown = elsewhere.post(page, data={"person": self.handle}).text
+        token = shown.partition("<code>")[2].partition("</code>")[0]
+        if not token:
+            raise VisitorError(f"{slug} shows no token")
+        form = self._form("/-/sources", action_ends_with=f"/-/sources/{slug}/connect")
+        if self._post(form.action, form.hidden() | {"token": token}).status_code != 303:
+            raise VisitorError(f"the token of {slug} was not taken")
+
     def withdraw(self, grant: str) -> None:
         """Withdraw one grant, in one step, on the consent centre."""
         form = self._form("/-/my-data", action_ends_with=f"/-/grants/{grant}/withdraw")

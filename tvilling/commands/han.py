@@ -13,6 +13,8 @@ import click
 from tvilling.commands.frame import fail, read_secret
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from partner_bridge.channels.han_agent import Minute
 
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("--key-file", required=True, help="The reader's private key, a JWK: a file, or -.")
 @click.option("--grant", required=True, help="The consent under which it delivers.")
 @click.option("--queue", type=click.Path(path_type=Path), default=Path("han-queue.sqlite"), show_default=True)
+@click.option("--city-clock", type=click.Path(path_type=Path), default=None, hidden=True, help="The demonstration's.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON value at the end.")
 def han(
     *,
@@ -38,6 +41,7 @@ def han(
     key_file: str,
     grant: str,
     queue: Path,
+    city_clock: Path | None,
     as_json: bool,
 ) -> None:
     """Read Aidon, Kaifa and Kamstrup meters; nothing finer than a minute leaves the house."""
@@ -80,8 +84,7 @@ def han(
     def keep(minutes: list[Minute]) -> None:
         waiting.put(minutes)
 
-    def now() -> datetime:
-        return datetime.now(UTC)  # noqa: TID251 - as above
+    now = _clock(city_clock)
 
     try:
         if serial is not None:
@@ -112,3 +115,14 @@ def han(
     if ended:
         fail(f"the consent has ended ({ended[0]}); nothing more is delivered, and the queue is empty")
     click.echo(json.dumps(report) if as_json else "\n".join(f"{name}: {count}" for name, count in report.items()))
+
+
+def _clock(city_clock: Path | None) -> Callable[[], datetime]:
+    """The house's own clock, or the one of the demonstration that this house stands in."""
+    if city_clock is None:
+        return lambda: datetime.now(UTC)  # noqa: TID251 - as above
+    from tvilling.city.simulators.clock import CityClock  # noqa: PLC0415
+
+    told = json.loads(city_clock.read_text("utf-8"))["clock"]
+    city, real = (datetime.fromisoformat(told[name]) for name in ("city_anchor", "real_anchor"))
+    return CityClock(city, real, float(told["speed"])).now

@@ -20,6 +20,13 @@ from tvilling.settings import Listen
 @click.option("--citizens", type=click.IntRange(1, 4), default=4, help="How many citizens have live pages.")
 @click.option("--neighbours", type=click.IntRange(0, 5000), default=600, help="How many quiet simulated neighbours.")
 @click.option("--speed", type=click.FloatRange(1, 3600), default=60.0, help="How much faster the city's time runs.")
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="WHO:WHAT[=HOW]",
+    help="Something goes wrong at a partner or source, as docs/faults.md lists it: atb:late, all:5xx=10%; may be repeated.",
+)
 @click.option("--once", is_flag=True, help="The whole job, unattended; prints what clients saw and ends.")
 @click.option("--keep", is_flag=True, help="With --once: leave the city running for inspection, until Ctrl-C.")
 @command
@@ -31,6 +38,7 @@ def demo_command(
     citizens: int,
     neighbours: int,
     speed: float,
+    faults: tuple[str, ...],
     once: bool,
     keep: bool,
 ) -> None:
@@ -47,6 +55,7 @@ def demo_command(
             neighbours=neighbours,
             speed=speed,
             say=click.echo,
+            faults=faults,
             **frame.databases(),
         )
         return
@@ -64,6 +73,7 @@ def demo_command(
             say=lambda words: click.echo(words, err=True),
             tell=frame.answer,
             keep=keep,
+            faults=faults,
             **frame.databases(),
         )
     finally:

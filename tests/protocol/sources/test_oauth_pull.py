@@ -77,11 +77,11 @@ def test_nothing_is_asked_before_it_is_due_unless_the_citizen_asks(opened):
 
 
 @pytest.mark.parametrize(
-    ("fault", "problem"), [("ill", "unreachable"), ("cut", "unreachable"), ("nonsense", "unreadable")]
+    ("fault", "problem"), [("5xx", "unreachable"), ("half-answer", "unreachable"), ("nonsense", "unreadable")]
 )
 def test_a_sick_source_is_asked_again_after_ever_longer_pauses_and_nothing_is_lost(opened, fault, problem):
     opened.connect()
-    opened.bank.faults[fault] = 3
+    opened.bank.faults.turn(fault, "3")
     pauses = []
     for _ in range(3):
         assert pull(opened).problem == problem
@@ -96,7 +96,7 @@ def test_a_sick_source_is_asked_again_after_ever_longer_pauses_and_nothing_is_lo
 
 def test_retry_after_is_honoured_and_nobody_hurries_it(opened):
     opened.connect()
-    opened.bank.faults["busy"] = 1
+    opened.bank.faults.turn("429", "1")
     assert pull(opened).problem == "busy"
     assert "asks us to wait" in opened.page()
     opened.press("pull")
@@ -131,7 +131,7 @@ def test_a_pull_that_breaks_off_goes_on_where_it_stopped(opened):
         if "fromDate" in query:
             windows.append(query["fromDate"])
             if len(windows) == 4:
-                opened.bank.faults["cut"] = 1
+                opened.bank.faults.turn("half-answer", "1")
         return original(method, path, query, headers, form)
 
     opened.bank.answer = breaking
@@ -151,7 +151,7 @@ def test_an_access_token_that_ends_early_is_renewed_once_and_the_new_tokens_are_
     pull(opened)
     before = tokens(opened)
     opened.pass_time(hours=6)
-    opened.bank.faults["expired"] = 1
+    opened.bank.faults.turn("key-rotation", "1")
     assert not pull(opened).problem
     after = tokens(opened)
     assert after.refresh != before.refresh

@@ -48,7 +48,8 @@ class Reading:
 @pytest.fixture
 def reading(city):
     household = next(each for each in citizens() if each.handle == "kari")
-    reader = MeterReader({TOKEN: household}, City(1, city.host.clock.now(), {}), city.host.clock.now)
+    streets = City(1, city.host.clock.now(), {})
+    reader = MeterReader(now=city.host.clock.now, city=streets, tokens={TOKEN: household})
     with listening(reader) as origin:
         yield Reading(city, origin, reader)
 

@@ -28,7 +28,8 @@ class Called:
     def __init__(self, opened, webhook):
         self.opened, self.host = opened, opened.host
         now = lambda: self.host.clock.now().astimezone(UTC)  # noqa: E731
-        opened.bank.answer = Watches(opened.bank.sign_in, 7, now).answer
+        self.watches = Watches(now=now, sign_in=opened.bank.sign_in, households=opened.bank.households, seed=7)
+        opened.bank.answer = self.watches.answer
         self.api = opened.source.api.replace("/personal/banking", "/wellness-api")
         opened.source = add_source(
             self.host,
@@ -56,7 +57,7 @@ class Called:
         """The epochs of the next while, which has then passed."""
         first = self.host.clock.now()
         self.opened.pass_time(minutes=minutes)
-        return epochs_between("kari", first, self.host.clock.now(), 7)
+        return epochs_between(self.opened.bank.households["kari"], first, self.host.clock.now(), 7)
 
     def steps(self):
         own = open_pod(self.host, require_owner(self.opened.kari.vault), vault=self.opened.kari.vault)

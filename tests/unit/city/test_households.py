@@ -140,7 +140,7 @@ def test_a_person_takes_the_bus_as_often_as_they_do():
     assert count / 52 == pytest.approx(INGRID.trips_a_week, rel=0.12)
 
 
-@pytest.mark.parametrize("slug", [slug for slug, source in SOURCES.items() if source.connector])
+@pytest.mark.parametrize("slug", [slug for slug, source in SOURCES.items() if source.connector and not source.agent])
 def test_what_falls_due_does_not_depend_on_how_often_one_looks(slug):
     """History and live are one: no payload is lost between two looks, and none comes twice."""
     city = City(SEED, BEGAN, {})

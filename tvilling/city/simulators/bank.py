@@ -1,85 +1,57 @@
-"""SpareBank 1's interface as the city has it: accounts and classified transactions behind a log-in, and what goes wrong there.
-
-Faults, each so many times as its number says: `busy` (429 with Retry-After), `ill` (500), `cut` (half an answer), `nonsense`
-(no JSON), `expired` (the access token ends early).
-"""
+"""SpareBank 1's interface as the city has it: accounts and classified transactions behind a log-in."""
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from tvilling.city.electricity import LOCAL
 from tvilling.city.households import Household
-from tvilling.city.simulators.sign_in_server import Answer, SignInServer, json_answer
+from tvilling.city.simulators.asked import Stranger
+from tvilling.city.simulators.faults import Switch
+from tvilling.city.simulators.sign_in_server import Answer, json_answer
+from tvilling.city.simulators.sources import City
 from tvilling.city.spending import Movement, movements_of_day
 
 MEDIA_TYPE = "application/vnd.sparebank1.v1+json; charset=utf-8"
-BUSY_SECONDS = 30
+BOOKED_LATE = timedelta(days=5)
+"""How long payments stay pending while the bank is late."""
 
 
 @dataclass
-class Bank:
+class Bank(Stranger):
     """The bank.
 
     Attributes:
-        sign_in: Its authorization server.
         households: Its customers by handle.
-        seed: The city's.
-        now: The city's time.
-        faults: What goes wrong, and how many times more.
+        city: The city.
         extra: Movements beside the everyday ones, by handle.
-        asked: Every address that was asked, for who wants to count.
-        served: By customer: each booked payment that was told in a whole answer.
     """
 
-    sign_in: SignInServer
-    households: Mapping[str, Household]
-    seed: int
-    now: Callable[[], datetime]
-    faults: dict[str, int] = field(default_factory=dict)
+    households: Mapping[str, Household] = field(default_factory=dict)
+    city: City = field(default_factory=lambda: City(0, datetime(1970, 1, 1, tzinfo=UTC), {}))
     extra: dict[str, list[Movement]] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
-    served: dict[str, set[tuple[int, float, str, int]]] = field(default_factory=dict)
 
-    def payments_served(self) -> dict[str, int]:
-        """How many booked payments each customer's askers were given, each counted once."""
-        return {person: len(payments) for person, payments in list(self.served.items())}
+    content_type = MEDIA_TYPE
 
-    def answer(
+    def tell(
         self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], form: Mapping[str, str]
     ) -> Answer:
-        """One request below the bank's address."""
-        self.asked.append(f"{method} {path}")
-        authorization = headers.get("Authorization", "")
-        match method, path:
-            case "GET", "/.well-known/oauth-authorization-server":
-                return self.sign_in.metadata()
-            case "GET", "/oauth/authorize":
-                return self.sign_in.authorize(query, None)
-            case "POST", "/oauth/authorize":
-                return self.sign_in.authorize(query, form)
-            case "POST", "/oauth/token":
-                return self._or_fault("token-") or self.sign_in.token(form, authorization)
-            case "POST", "/oauth/revoke":
-                return self.sign_in.revoke(form, authorization)
-            case "GET", "/personal/banking/accounts" | "/personal/banking/transactions/classified":
-                return self._personal(path, query, authorization)
-        return json_answer(404, {"errors": ["no such address"]})
-
-    def _personal(self, path: str, query: Mapping[str, str], authorization: str) -> Answer:
-        if self._happens("expired"):
-            self.sign_in.end_access()
-        person = self.sign_in.person_of(authorization)
+        """Accounts, and what was paid from them."""
+        del form
+        if (method, path) not in {
+            ("GET", "/personal/banking/accounts"),
+            ("GET", "/personal/banking/transactions/classified"),
+        }:
+            return json_answer(404, {"errors": ["no such address"]})
+        person = self.person_of(headers)
         if person is None:
             return json_answer(401, {"errors": ["invalid token"]})
-        fault = self._or_fault("")
-        if fault is not None:
-            return fault
         account = f"key-{person}"
         if path.endswith("/accounts"):
             return json_answer(200, {"accounts": [{"key": account, "name": "Brukskonto", "balance": 1.0}]}, MEDIA_TYPE)
@@ -87,31 +59,25 @@ class Bank:
             return json_answer(403, {"errors": ["another customer's account"]})
         first, last = (date.fromisoformat(query[name]) for name in ("fromDate", "toDate"))
         found = self._transactions(self.households[person], account, first, last)[: int(query.get("rowLimit", 1000))]
-        whole = json_answer(200, {"transactions": found, "errors": []}, MEDIA_TYPE)
-        if self._happens("cut"):
-            return Answer(200, whole.body, MEDIA_TYPE, cut=True)
-        self._count(person, found)
-        return whole
-
-    def _count(self, person: str, found: list[dict[str, Any]]) -> None:
-        likes: Counter[tuple[int, float, str]] = Counter()
-        served = self.served.setdefault(person, set())
-        for each in found:
-            told = each["transaction"]
-            if told["bookingStatus"] == "BOOKED" and told["amount"] < 0:
-                like = (told["date"], told["amount"], told["cleanedDescription"])
-                likes[like] += 1
-                served.add((*like, likes[like]))
+        body = json.dumps({"transactions": found, "errors": []}).encode()
+        return Answer(200, body, MEDIA_TYPE, told_to=person, records=_names(found))
 
     def _transactions(self, household: Household, account: str, first: date, last: date) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
-        today = self.now().astimezone(LOCAL).date()
+        today = self.clock().astimezone(LOCAL).date()
+        booked_to = today - (BOOKED_LATE if self.faults.stands(Switch.LATE) else timedelta(0))
         extra = self.extra.get(household.handle, [])
         day = first
         while day <= min(last, today):
-            movements = movements_of_day(household, day, self.seed)
+            movements = movements_of_day(
+                household,
+                day,
+                self.city.seed,
+                self.city.bought_on(household.handle, day),
+                self.city.rides_on(household.handle, day),
+            )
             movements += [each for each in extra if each.at.astimezone(LOCAL).date() == day]
-            found += [self._transaction(each, account, booked=day < today) for each in movements]
+            found += [self._transaction(each, account, booked=day < booked_to) for each in movements]
             day += timedelta(days=1)
         return found
 
@@ -139,17 +105,15 @@ class Bank:
         category = {"main": movement.category, "sub": "", "confidence": 90}
         return {"transaction": transaction, "categories": [category], "recurring": False, "subscription": False}
 
-    def _or_fault(self, prefix: str) -> Answer | None:
-        if self._happens(f"{prefix}busy"):
-            return json_answer(429, {"errors": ["too many requests"]}, **{"Retry-After": str(BUSY_SECONDS)})
-        if self._happens(f"{prefix}ill"):
-            return Answer(500, b"<h1>Internal server error</h1>", "text/html")
-        if self._happens(f"{prefix}nonsense"):
-            return Answer(200, b'{"transactions": [', MEDIA_TYPE)
-        return None
 
-    def _happens(self, fault: str) -> bool:
-        left = self.faults.get(fault, 0)
-        if left > 0:
-            self.faults[fault] = left - 1
-        return left > 0
+def _names(found: list[dict[str, Any]]) -> frozenset[tuple[int, float, str, int]]:
+    """What tells booked payments apart: day, amount, text, and an ordinal among their likes."""
+    likes: Counter[tuple[int, float, str]] = Counter()
+    names = set()
+    for each in found:
+        told = each["transaction"]
+        if told["bookingStatus"] == "BOOKED" and told["amount"] < 0:
+            like = (told["date"], told["amount"], told["cleanedDescription"])
+            likes[like] += 1
+            names.add((*like, likes[like]))
+    return frozenset(names)

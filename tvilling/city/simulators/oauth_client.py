@@ -6,15 +6,16 @@ Everything it knows of the house it reads from the metadata (RFC 8414).
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import secrets
 import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 from urllib.parse import urlencode
@@ -105,6 +106,7 @@ class OAuthClient:
         redirect_uri: Where browsers come back.
         clock: Real time.
         proof_key: The key that tokens are bound to; the process's own.
+        skew: How far its clock runs ahead.
     """
 
     base_url: str
@@ -113,12 +115,15 @@ class OAuthClient:
     redirect_uri: str
     clock: Callable[[], datetime]
     proof_key: ECKey = field(default_factory=lambda: ECKey.generate_key("P-256"))
+    skew: timedelta = timedelta(0)
     _http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=60, trust_env=False, verify=_trusted()))
     _metadata: dict[str, Any] = field(default_factory=dict)
     _bulk: _Token | None = None
     _by_grant: dict[str, _Token] = field(default_factory=dict)
     _asked: dict[str, Asked] = field(default_factory=dict)
     _guard: threading.RLock = field(default_factory=threading.RLock)
+    _sent: tuple[str, bytes, dict[str, str]] | None = None
+    _other_key: Key | None = None
 
     def metadata(self) -> dict[str, Any]:
         """The issuer's metadata, read once; its `issuer` must be the one that was asked (RFC 8414, section 3.3)."""
@@ -210,7 +215,7 @@ class OAuthClient:
             grant: Deliver with the token of this one grant; without it, as the partner itself (bulk).
             refresh_token: The grant's, for when its token has run out.
         """
-        body = b"".join(json.dumps(item, separators=(",", ":"), ensure_ascii=False).encode() + b"\n" for item in items)
+        body = lines(items)
         address = self.base_url + path
         began = time.monotonic()
         try:
@@ -240,7 +245,44 @@ class OAuthClient:
 
     def _send(self, address: str, body: bytes, token: str) -> httpx.Response:
         headers = {"Content-Type": "application/x-ndjson", **self._proof("POST", address, token)}
+        self._sent = (address, body, headers)
         return self._http.post(address, content=body, headers=headers)
+
+    # What a client does that has gone wrong
+
+    def replay(self) -> int:
+        """Send the last delivery once more, with the proof that was used; the status."""
+        if self._sent is None:
+            return 0
+        address, body, headers = self._sent
+        try:
+            return self._http.post(address, content=body, headers=headers).status_code
+        except httpx.HTTPError:
+            return 0
+
+    def deliver_half(self, path: str, items: Sequence[Mapping[str, Any]]) -> None:
+        """Announce a whole delivery, send half of it, and hang up."""
+        body = lines(items)
+        address = self.base_url + path
+
+        def half() -> Iterator[bytes]:
+            yield body[: len(body) // 2]
+            raise httpx.WriteError("hung up")
+
+        headers = {
+            "Content-Type": "application/x-ndjson",
+            "Content-Length": str(len(body)),
+            **self._proof("POST", address, self._access_token(None, "")),
+        }
+        with contextlib.suppress(httpx.HTTPError, JourneyFailed):
+            self._http.post(address, content=half(), headers=headers)
+
+    def use_another_key(self, wanted: bool) -> None:
+        """Sign with a key that nobody was shown, and forget the tokens got with the right one; or with the right one again."""
+        if wanted == (self._other_key is not None):
+            return
+        self._other_key = ECKey.generate_key("P-256", {"kid": self.key.kid or "", "alg": "ES256"}) if wanted else None
+        self._forget_token(None)
 
     def _proof(self, method: str, address: str, token: str) -> dict[str, str]:
         proof = self.proof(method, address, ath=base64url(hashlib.sha256(token.encode()).digest()))
@@ -292,11 +334,12 @@ class OAuthClient:
         return answer
 
     def _assertion(self) -> str:
-        now = int(self.clock().timestamp())
-        algorithm = "ES256" if isinstance(self.key, ECKey) else "Ed25519"
+        now = int((self.clock() + self.skew).timestamp())
+        key = self._other_key or self.key
+        algorithm = "ES256" if isinstance(key, ECKey) else "Ed25519"
         header = {"alg": algorithm, "typ": "client-authentication+jwt"}
-        if self.key.kid:
-            header["kid"] = self.key.kid
+        if key.kid:
+            header["kid"] = key.kid
         claims = {
             "iss": self.client_id,
             "sub": self.client_id,
@@ -305,7 +348,7 @@ class OAuthClient:
             "iat": now,
             "exp": now + 60,
         }
-        return jwt.encode(header, claims, self.key, algorithms=[algorithm])
+        return jwt.encode(header, claims, key, algorithms=[algorithm])
 
     def proof(self, method: str, address: str, **claims: str) -> str:
         """A DPoP proof for one request (RFC 9449, section 4.2)."""
@@ -315,12 +358,17 @@ class OAuthClient:
             "jti": secrets.token_urlsafe(16),
             "htm": method,
             "htu": address,
-            "iat": int(self.clock().timestamp()),
+            "iat": int((self.clock() + self.skew).timestamp()),
             **claims,
         }
         return jwt.encode(
             {"typ": "dpop+jwt", "alg": "ES256", "jwk": jwk}, members, self.proof_key, algorithms=["ES256"]
         )
+
+
+def lines(items: Sequence[Mapping[str, Any]]) -> bytes:
+    """Items as NDJSON."""
+    return b"".join(json.dumps(item, separators=(",", ":"), ensure_ascii=False).encode() + b"\n" for item in items)
 
 
 def base64url(content: bytes) -> str:

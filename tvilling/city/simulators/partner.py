@@ -12,6 +12,8 @@ from typing import Any
 from tvilling.city import groceries, trips
 from tvilling.city.electricity import LOCAL, local_midnight
 from tvilling.city.households import Household
+from tvilling.city.simulators.asked import SKEWED_BY, on_the_walls_clock
+from tvilling.city.simulators.faults import Faults, Switch
 from tvilling.city.simulators.messages import Message, MessageRefused, read_claim, read_message
 from tvilling.city.simulators.oauth_client import Delivered, Given, OAuthClient
 from tvilling.city.simulators.sources import City, Payload, Source, minute_power
@@ -72,7 +74,11 @@ class Counts:
 
 @dataclass
 class Partner:
-    """One partner of the demonstration."""
+    """One partner of the demonstration.
+
+    Attributes:
+        faults: What goes wrong at it (docs/faults.md).
+    """
 
     name: str
     source: Source
@@ -85,6 +91,8 @@ class Partner:
     notices: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=SHOWN))
     claims: list[dict[str, Any]] = field(default_factory=list)
     seen: dict[str, None] = field(default_factory=dict)
+    faults: Faults = field(default_factory=Faults)
+    _was_late: bool = False
     _guard: threading.RLock = field(default_factory=threading.RLock)
     _busy: threading.Lock = field(default_factory=threading.Lock)
     _issuer_keys: dict[str, Any] = field(default_factory=dict)
@@ -123,15 +131,21 @@ class Partner:
     def deliver_due(self, handles: Iterable[str], until: datetime) -> Counts:
         """Deliver everything that fell due for these customers since the last time, in batches."""
         total = Counts()
+        if self.faults.stands(Switch.LATE):
+            self._was_late = True
+            return total
         with self._busy:  # one after the other: a cursor moves once
             batch: list[tuple[str, Payload]] = []
             size = 0
             covered: list[str] = []
             for handle in handles:
                 customer = self.customers.get(handle)
-                if customer is None or not customer.standing or handle not in self.households:
+                if customer is None or handle not in self.households or self.source.agent:
                     continue
-                for payload in self._due(self.households[handle], customer, until):
+                if not customer.standing and not self.faults.happens(Switch.EXPIRED):
+                    continue
+                due = self._due(self.households[handle], customer, until)
+                for payload in reversed(list(due)) if self._was_late else due:
                     batch.append((handle, payload))
                     size += payload.activities
                     if size >= BATCH_ACTIVITIES:
@@ -144,6 +158,7 @@ class Partner:
             with self._guard:
                 for handle in covered:
                     self.customers[handle].cursor = until
+            self._was_late = False
         return total
 
     def deliver_one(self, handle: str, payload: Payload, what: str, now: datetime) -> Delivered:
@@ -169,12 +184,15 @@ class Partner:
         return found[-1]
 
     def purchase(self, handle: str, now: datetime) -> Payload:
-        """400 g of minced beef, bought now."""
+        """400 g of minced beef, bought now; the bank sees it too."""
         rows = [groceries.row(groceries.MINCED_BEEF, 1)]
-        return Payload(now, groceries.receipt(self.households[handle], now, rows), 1)
+        receipt = groceries.receipt(self.households[handle], now, rows)
+        self.city.bought.setdefault(handle, []).append(receipt)
+        return Payload(now, receipt, 1)
 
     def ride(self, handle: str, now: datetime) -> Payload:
-        """A single ticket, activated now."""
+        """A single ticket, activated now; the bank sees it too."""
+        self.city.rides.setdefault(handle, []).append(now)
         number = f"{now.astimezone(LOCAL):%Y%m%d-%H%M%S%f}"
         outward = now.astimezone(LOCAL).hour < 14
         return Payload(now, trips.contract(self.households[handle], now, number, outward=outward), 1)
@@ -199,9 +217,18 @@ class Partner:
 
     def _send(self, batch: list[tuple[str, Payload]], total: Counts) -> bool:
         """One request; False where it did not arrive, so that it is sent again another time."""
-        items = [{"grant": self.customers[handle].grant, "payload": payload.content} for handle, payload in batch]
+        told = on_the_walls_clock if self.faults.stands(Switch.DST) else lambda content: content
+        items = [{"grant": self.customers[handle].grant, "payload": told(payload.content)} for handle, payload in batch]
         offered = sum(payload.activities for _, payload in batch)
+        self.client.skew = SKEWED_BY if self.faults.stands(Switch.SKEW) else timedelta(0)
+        self.client.use_another_key(self.faults.stands(Switch.ROTATION))
+        if self.faults.happens(Switch.HALF):
+            self.client.deliver_half(self._path, items)
         delivered = self.client.deliver(self._path, items)
+        if self.faults.happens(Switch.REPLAY):
+            self.client.replay()
+        if self.faults.happens(Switch.DUPLICATES):
+            total.add(self._note(self.client.deliver(self._path, items), offered, "igjen", "bulk", batch[-1][1].due))
         handles = {handle for handle, _ in batch}
         who = handles.pop() if len(handles) == 1 else f"{len(handles)} kunder"
         total.add(self._note(delivered, offered, who, "bulk" if len(batch) > 1 else "live", batch[-1][1].due))

@@ -11,7 +11,7 @@ import hashlib
 import html
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,13 +22,20 @@ CODE_LASTS = timedelta(minutes=1)
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer; `cut` sends its head and half of its body, and hangs up."""
+    """One answer.
+
+    Attributes:
+        cut: Sends its head and half of its body, and hangs up.
+        told_to, records: Which customer's records it tells, by their names; counted where it is sent whole.
+    """
 
     status: int
     body: bytes = b""
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
     cut: bool = False
+    told_to: str = ""
+    records: frozenset[Hashable] = frozenset()
 
 
 def json_answer(status: int, value: object, content_type: str = "application/json", **headers: str) -> Answer:
@@ -59,6 +66,7 @@ class SignInServer:
         now: Real time.
         lasts: How long access tokens are good.
         wrong: What it does wrong: `iss` (another issuer's name in the answer), `metadata` (members in its metadata).
+        ill: Asked before each token is given: what it answers instead, where something goes wrong.
     """
 
     issuer: str
@@ -70,11 +78,29 @@ class SignInServer:
     now: Callable[[], datetime]
     lasts: timedelta = timedelta(minutes=10)
     wrong: dict[str, Any] = field(default_factory=dict)
+    ill: Callable[[], Answer | None] = lambda: None
 
     def __post_init__(self) -> None:
         self._codes: dict[str, tuple[str, str, datetime]] = {}
         self._families: list[_Family] = []
         self.refreshed = 0
+
+    def answer(
+        self, method: str, path: str, query: Mapping[str, str], form: Mapping[str, str], authorization: str
+    ) -> Answer | None:
+        """One request at an authorization server's addresses; None at any other."""
+        match method, path:
+            case "GET", "/.well-known/oauth-authorization-server":
+                return self.metadata()
+            case "GET", "/oauth/authorize":
+                return self.authorize(query, None)
+            case "POST", "/oauth/authorize":
+                return self.authorize(query, form)
+            case "POST", "/oauth/token":
+                return self.ill() or self.token(form, authorization)
+            case "POST", "/oauth/revoke":
+                return self.revoke(form, authorization)
+        return None
 
     def metadata(self) -> Answer:
         """RFC 8414."""
@@ -153,6 +179,10 @@ class SignInServer:
         """The yeses of an earlier run."""
         for each in state:
             self._families.append(_Family(each["person"], refresh=each["refresh"], used=set(each["used"])))
+
+    def signed_in(self) -> list[str]:
+        """Whose yes is still good."""
+        return sorted({family.person for family in self._families if family.live})
 
     def living(self) -> int:
         """How many of its citizens' yeses are still good."""

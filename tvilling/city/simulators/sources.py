@@ -5,8 +5,8 @@ History and live deliveries are the same thing with other times; what is deliver
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -26,11 +26,27 @@ class City:
         seed: Makes the same city again.
         began: The city's time when the demonstration began; waste habits changed a year before.
         extra_watts: By handle and minute: kettles.
+        bought: By handle: receipts that came by a button, and no habit; the bank sees them like any other.
+        rides: By handle: when somebody took the bus so.
     """
 
     seed: int
     began: datetime
     extra_watts: Mapping[str, Mapping[datetime, float]]
+    bought: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    rides: dict[str, list[datetime]] = field(default_factory=dict)
+
+    def bought_on(self, handle: str, day: date) -> list[dict[str, Any]]:
+        """The receipts of a local day that came by a button."""
+        return [each for each in self.bought.get(handle, []) if _day_of_receipt(each) == day]
+
+    def rides_on(self, handle: str, day: date) -> int:
+        """How many tickets of a local day came so."""
+        return sum(at.astimezone(LOCAL).date() == day for at in self.rides.get(handle, []))
+
+
+def _day_of_receipt(receipt: Mapping[str, Any]) -> date:
+    return datetime.fromtimestamp(receipt["heads"]["purchaseDate"] / 1000, UTC).astimezone(LOCAL).date()
 
 
 @dataclass(frozen=True)
@@ -53,10 +69,12 @@ Payloads = Callable[[City, Household, datetime, datetime], Iterator[Payload]]
 
 @dataclass(frozen=True)
 class Source:
-    """One partner.
+    """One partner that delivers by itself.
 
     Attributes:
         slug: Short name in configuration and addresses.
+        name: What citizens see.
+        contact: Its data protection contact, as the consent screen shows it.
         connector: Its format's name at the bridge; empty for one that delivers nothing.
         purpose, kind, granularity: What it asks consent for.
         history: How far back it has data, before the demonstration began.
@@ -64,9 +82,12 @@ class Source:
         payloads: What falls due after one time and at or before another.
         citizens_only: True where quiet neighbours have none of it.
         retention: How long the partner keeps its own copy.
+        agent: True where a program in the citizen's house delivers for it (`tvilling han`); one citizen has it.
     """
 
     slug: str
+    name: str
+    contact: str
     connector: str
     purpose: str
     kind: str
@@ -76,6 +97,11 @@ class Source:
     payloads: Payloads
     citizens_only: bool = False
     retention: str = "P13M"
+    agent: bool = False
+
+    def asks(self, handle: str, handles: Sequence[str]) -> bool:
+        """Whether it asks this one of the citizens with pages for consent."""
+        return bool(self.connector) and (not self.agent or handle == handles[-1])
 
     def wishes(self, base_url: str, now: datetime) -> dict[str, Any]:
         """The authorization detail it asks a citizen for."""
@@ -207,31 +233,43 @@ SOURCES: dict[str, Source] = {
     source.slug: source
     for source in (
         Source(
-            "oss", "oss", "live-electricity", "electricity-reading", "PT1M",
+            "oss", "Oss.no", "personvern@oss.example",
+            "oss", "live-electricity", "electricity-reading", "PT1M",
             history=timedelta(0), quota=3000, payloads=minute_power, citizens_only=True,
         ),
         Source(
-            "tronderenergi", "tronderenergi", "verify-meter", "electricity-reading", "PT1H",
+            "tronderenergi", "TrønderEnergi", "personvern@tronderenergi.example",
+            "tronderenergi", "verify-meter", "electricity-reading", "PT1H",
             history=timedelta(days=365), quota=20_000, payloads=hourly_readings,
         ),
         Source(
-            "rema1000", "rema1000", "food-footprint", "grocery-line", "event",
+            "rema1000", "Rema 1000", "personvern@rema.example",
+            "rema1000", "food-footprint", "grocery-line", "event",
             history=timedelta(days=365), quota=10_000, payloads=receipts,
         ),
         Source(
-            "atb", "atb", "travel-footprint", "transit-trip", "event",
+            "atb", "AtB", "personvern@atb.example",
+            "atb", "travel-footprint", "transit-trip", "event",
             history=timedelta(days=365), quota=2000, payloads=fare_contracts,
         ),
         Source(
-            "trv", "waste-weights", "waste-follow-up", "waste-collection", "event",
+            "trv", "Trondheim Renholdsverk", "personvern@renholdsverket.example",
+            "waste-weights", "waste-follow-up", "waste-collection", "event",
             history=WASTE_HISTORY, quota=2000, payloads=collections,
         ),
         Source(
-            "forsikring", "sparebank1-driving", "driving-follow-up", "driving-day", "P1D",
+            "forsikring", "SpareBank 1 Forsikring", "personvern@forsikring.example",
+            "sparebank1-driving", "driving-follow-up", "driving-day", "P1D",
             history=timedelta(days=365), quota=1000, payloads=driving_days, citizens_only=True, retention="P15M",
         ),
         Source(
-            "kommune", "", "", "", "event", history=timedelta(0), quota=1, payloads=nothing, citizens_only=True,
+            "han", "Målerleseren", "personvern@malerleser.example",
+            "han", "live-electricity", "electricity-reading", "PT1M",
+            history=timedelta(0), quota=3000, payloads=nothing, citizens_only=True, agent=True,
+        ),
+        Source(
+            "kommune", "Trondheim kommune", "personvern@trondheim.example",
+            "", "", "", "event", history=timedelta(0), quota=1, payloads=nothing, citizens_only=True,
         ),
     )
 }  # fmt: skip

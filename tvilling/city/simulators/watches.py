@@ -1,20 +1,28 @@
-"""Garmin as the city has it: steps behind a log-in, and calls that tell of new ones."""
+"""Garmin as the city has it: steps behind a log-in, and calls that tell of new ones.
+
+Its calls are pings, unsigned, as Garmin's are: they name where to fetch. Given a shared secret, it pushes the epochs themselves
+and signs each call (Standard Webhooks).
+"""
 
 from __future__ import annotations
 
+import base64
+import hmac
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from random import Random
 from typing import Any
 
-from tvilling.city.simulators.sign_in_server import Answer, SignInServer, json_answer
+from tvilling.city.households import Household
+from tvilling.city.simulators.asked import Held, Stranger
+from tvilling.city.simulators.faults import Switch
+from tvilling.city.simulators.sign_in_server import Answer, json_answer
+from tvilling.city.steps import QUARTER, steps_of_quarter, walks_in_quarter
+from tvilling.city.travel import METRES_A_STEP
 
-QUARTER = timedelta(minutes=15)
 LONGEST = timedelta(days=1)
-STEPS_A_DAY = 5500
-"""Published mean (docs/partners.md)."""
+SKEWED_SECONDS = 600
 
 
 def user_id(person: str) -> str:
@@ -22,22 +30,22 @@ def user_id(person: str) -> str:
     return f"d3315b1072421d0dd7c8f6b8e1de4df{len(person)}-{person[::-1]}"
 
 
-def epochs_between(person: str, first: datetime, last: datetime, seed: int) -> list[dict[str, Any]]:
+def epochs_between(household: Household, first: datetime, last: datetime, seed: int) -> list[dict[str, Any]]:
     """The whole quarters of an hour between two times, those without a step too."""
     at = first.astimezone(UTC).replace(minute=first.minute // 15 * 15, second=0, microsecond=0)
     found: list[dict[str, Any]] = []
     while at + QUARTER <= last:
         if at >= first:
-            random = Random(f"{seed}/{person}/steps/{at.isoformat()}")  # noqa: S311 - a city for show
-            walks = 7 <= at.hour < 22 and random.random() < 0.4
-            steps = random.randrange(2 * STEPS_A_DAY // 24) if walks else 0
+            steps = steps_of_quarter(household, at, seed)
             found.append(
                 {
-                    "userId": user_id(person),
-                    "summaryId": f"x{int(at.timestamp()):x}-{person}",
-                    "activityType": "WALKING" if steps else "SEDENTARY",
+                    "userId": user_id(household.handle),
+                    "summaryId": f"x{int(at.timestamp()):x}-{household.handle}",
+                    "activityType": ("WALKING" if walks_in_quarter(household, at, seed) else "GENERIC")
+                    if steps
+                    else "SEDENTARY",
                     "steps": steps,
-                    "distanceInMeters": round(steps * 0.74, 2),
+                    "distanceInMeters": round(steps * METRES_A_STEP, 2),
                     "durationInSeconds": int(QUARTER.total_seconds()),
                     "startTimeInSeconds": int(at.timestamp()),
                     "startTimeOffsetInSeconds": 3600,
@@ -48,44 +56,38 @@ def epochs_between(person: str, first: datetime, last: datetime, seed: int) -> l
 
 
 @dataclass
-class Watches:
+class Watches(Stranger):
     """The maker's interface.
 
     Attributes:
-        sign_in: Its authorization server.
+        households: Its customers by handle.
         seed: The city's.
-        now: The city's time.
-        asked: Every address that was asked.
+        address: Where the house hears its calls; it calls nobody where this is empty.
+        own_address: Where a ping says that the epochs lie.
+        secret: Signs its calls; pings are sent where it is empty.
+        post: Sends a call (address, headers, body) and gives the status; 0 where nobody answered.
     """
 
-    sign_in: SignInServer
-    seed: int
-    now: Callable[[], datetime]
-    asked: list[str] = field(default_factory=list)
+    households: Mapping[str, Household] = field(default_factory=dict)
+    seed: int = 0
+    address: str = ""
+    own_address: str = ""
+    secret: str = ""
+    post: Callable[[str, Mapping[str, str], bytes], int] = lambda *_: 0
+    _called: dict[str, datetime] = field(default_factory=dict)
+    _number: int = 0
+    _used: tuple[dict[str, str], bytes] | None = None
 
-    def answer(
+    def tell(
         self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], form: Mapping[str, str]
     ) -> Answer:
-        """One request below the maker's address."""
-        self.asked.append(f"{method} {path}")
-        authorization = headers.get("Authorization", "")
-        match method, path:
-            case "GET", "/.well-known/oauth-authorization-server":
-                return self.sign_in.metadata()
-            case "GET", "/oauth/authorize":
-                return self.sign_in.authorize(query, None)
-            case "POST", "/oauth/authorize":
-                return self.sign_in.authorize(query, form)
-            case "POST", "/oauth/token":
-                return self.sign_in.token(form, authorization)
-            case "GET", "/wellness-api/rest/user/id" | "/wellness-api/rest/epochs":
-                person = self.sign_in.person_of(authorization)
-                if person is None:
-                    return json_answer(401, {"errorMessage": "no such token"})
-                return self._rest(path, query, person)
-        return json_answer(404, {"errorMessage": "no such address"})
-
-    def _rest(self, path: str, query: Mapping[str, str], person: str) -> Answer:
+        """Who somebody is, and the epochs of a time."""
+        del form
+        if (method, path) not in {("GET", "/wellness-api/rest/user/id"), ("GET", "/wellness-api/rest/epochs")}:
+            return json_answer(404, {"errorMessage": "no such address"})
+        person = self.person_of(headers)
+        if person is None:
+            return json_answer(401, {"errorMessage": "no such token"})
         if path.endswith("/user/id"):
             return json_answer(200, {"userId": user_id(person)})
         first, last = (
@@ -94,7 +96,88 @@ class Watches:
         )
         if last - first > LONGEST:
             return json_answer(400, {"errorMessage": "at most a day"})
-        return json_answer(200, epochs_between(person, first, min(last, self.now()), self.seed))
+        found = self._uploaded(person, first, min(last, self.now()))
+        if self.faults.happens(Switch.DUPLICATES):
+            found += found
+        return Answer(200, json.dumps(found).encode(), told_to=person, records=_names(found))
+
+    def call(self) -> None:
+        """Tell the house of each connected customer's new whole quarters; what it did not take is told again next time.
+
+        The first call after a start tells of a whole day.
+        """
+        now = self.newest()
+        if not self.address or self.sign_in is None:
+            return
+        for person in self.sign_in.signed_in():
+            after = self._called.setdefault(person, now - LONGEST)
+            epochs = epochs_between(self.households[person], after, now, self.seed)
+            if not any(each["steps"] for each in epochs):
+                continue
+            body = push_body(epochs) if self.secret else ping_body(person, f"{self.own_address}/rest/epochs")
+            if self._send(body) != 204:
+                return
+            self._called[person] = after + QUARTER * len(epochs)
+            if self.secret:
+                self.told.setdefault(person, set()).update(_names(epochs))
+
+    def _send(self, body: bytes) -> int:
+        self._number += 1
+        headers = {"Content-Type": "application/json"}
+        if self.secret:
+            secret = self.secret[::-1] if self.faults.happens(Switch.ROTATION) else self.secret
+            ahead = SKEWED_SECONDS if self.faults.stands(Switch.SKEW) else 0
+            identifier = f"call-{self.seed}-{self._number}"
+            headers |= signed(secret, identifier, int(self.sign_in_now().timestamp()) + ahead, body)
+        if self._used is not None and self.faults.happens(Switch.REPLAY):
+            self.post(self.address, *self._used)
+        status = self.post(self.address, headers, body[: len(body) // 2] if self.faults.happens(Switch.HALF) else body)
+        if status == 204:
+            self.calls += 1
+            self._used = (headers, body)
+            if self.faults.happens(Switch.DUPLICATES):
+                again = headers
+                if self.secret:
+                    seconds = int(headers["webhook-timestamp"])
+                    again = headers | signed(self.secret, f"again-{self.seed}-{self._number}", seconds, body)
+                self.post(self.address, again, body)
+        return status
+
+    def sign_in_now(self) -> datetime:
+        """Real time: calls are dated by the wall, epochs by the city."""
+        assert self.sign_in is not None
+        return self.sign_in.now()
+
+    def _uploaded(self, person: str, first: datetime, last: datetime) -> list[dict[str, Any]]:
+        """Those uploaded after one time and at or before another: at the quarter's end, or once the watch was late no more."""
+        held = self.held()
+        begin = min(first, held[0]) if held else first
+        return [
+            epoch
+            for epoch in epochs_between(self.households[person], begin - QUARTER, last, self.seed)
+            if (at := _uploaded_at(epoch, held)) is not None and first < at <= last
+        ]
+
+
+def _uploaded_at(epoch: Mapping[str, Any], held: Held | None) -> datetime | None:
+    end = datetime.fromtimestamp(epoch["startTimeInSeconds"], UTC) + QUARTER
+    if held is None or end <= held[0] or (held[1] is not None and end > held[1]):
+        return end
+    return held[1]
+
+
+def _names(epochs: list[dict[str, Any]]) -> frozenset[str]:
+    return frozenset(each["summaryId"] for each in epochs if each["steps"])
+
+
+def signed(secret: str, identifier: str, timestamp: int, body: bytes) -> dict[str, str]:
+    """The headers of a signed call (Standard Webhooks 1.0.0)."""
+    digest = hmac.digest(secret.encode(), f"{identifier}.{timestamp}.".encode() + body, "sha256")
+    return {
+        "webhook-id": identifier,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
+    }
 
 
 def push_body(epochs: list[dict[str, Any]]) -> bytes:
