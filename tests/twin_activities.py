@@ -54,3 +54,12 @@ def waste(
 ) -> dict[str, object]:
     return {"@id": name, "@type": "WasteCollection", **_times(at, timedelta(0)), "quantity": kilograms,
             "unit": "KiloGM", "fraction": fraction, **more}  # fmt: skip
+
+
+def payment(name: str, at: datetime, kroner: float, /, **more: object) -> dict[str, object]:
+    return {"@id": name, "@type": "Payment", **_times(at, timedelta(0)), "quantity": kroner, "unit": "CCY_NOK", **more}
+
+
+def steps(name: str, start: datetime, minutes: int, count: int, /, **more: object) -> dict[str, object]:
+    return {"@id": name, "@type": "StepCount", **_times(start, timedelta(minutes=minutes)), "quantity": count,
+            "unit": "NUM", **more}  # fmt: skip

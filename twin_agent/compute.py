@@ -3,6 +3,7 @@
 A partial sum keeps as much as the rules against counting twice need, and no more:
 
     days     local day → kind and discriminator → [low, mean, high, quantity, records]
+    told     receipts, payments, trips and steps, of which several sources may tell (once.py)
     short    UTC hour → the same five, of electricity readings shorter than an hour
     whole    UTC hour → meter and quality → one electricity reading of exactly an hour
     long     electricity readings of more than an hour
@@ -10,7 +11,7 @@ A partial sum keeps as much as the rules against counting twice need, and no mor
 
 An hour of electricity is counted once, by the rule of vocab/rules/electricity-hour-once.ru: measured hours before
 estimated hours before shorter readings, then the grant whose name sorts first; and a longer reading takes the place of
-all hours that lie inside it. What the household shares is divided among its members only when figures are made, so a
+all hours that lie inside it. What else is counted once is decided in once.py. What the household shares is divided among its members only when figures are made, so a
 change of its size needs no activity to be read again.
 """
 
@@ -19,7 +20,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_right
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,7 +28,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 import pyoxigraph as ox
 
-from twin_agent.local_time import HOUR_SECONDS, day_of_hour, hour_of
+from twin_agent import once
+from twin_agent.local_time import HOUR_SECONDS, day_of_hour, hour_of, month_before
+from twin_agent.once import Sum, Told, add_to
 from vocab.errors import NoFactor
 from vocab.factors import load_factors
 from vocab.kinds import load_kinds
@@ -38,14 +41,14 @@ if TYPE_CHECKING:
     from vocab.factors import Factor
     from vocab.kinds import Activity
 
-RULE_VERSION = 1
+RULE_VERSION = 2
 """Counted up when a rule in this module changes: every pod's sums are then made anew from its activities."""
 
 ELECTRICITY = "electricity-reading"
 _MEASURED, _ESTIMATED, _SHORT = 1, 2, 3
 
-Sum = list[float]
-"""[low, mean, high, quantity, records]: kilograms of CO2 equivalent, then the kind's own unit, undivided."""
+RECEIPT_LINE, PAYMENT, TRIP, STEPS = "grocery-line", "payment", "transit-trip", "step-count"
+_TOLD = frozenset({RECEIPT_LINE, PAYMENT, TRIP, STEPS})
 
 
 class Whole(msgspec.Struct, array_like=True):
@@ -76,6 +79,7 @@ class MonthSums(msgspec.Struct, array_like=True):
     long: list[Long] = msgspec.field(default_factory=list)
     unknown: dict[str, int] = msgspec.field(default_factory=dict)
     inferred: set[str] = msgspec.field(default_factory=set)
+    told: Told = msgspec.field(default_factory=Told)
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -181,6 +185,9 @@ class PodSums:
         kind = self._kinds[slug]
         discriminator = kind.discriminator(activity)
         factor = self._factors.find(activity, discriminator, hour)
+        if slug in _TOLD and (slug != RECEIPT_LINE or activity.receipt):
+            _keep_told(sums, day, hour, activity, f"{slug}|{discriminator}", factor)
+            return factor
         if factor is None:
             sums.unknown[kind.category] = sums.unknown.get(kind.category, 0) + 1
             return None
@@ -218,6 +225,30 @@ class PodSums:
         return factor
 
 
+def _keep_told(  # noqa: PLR0917 - called in one place
+    sums: MonthSums, day: str, hour: int, activity: Activity, name: str, factor: Factor | None
+) -> None:
+    """Keep a record apart whose event others may tell of; whether it counts is decided when figures are made."""
+    quantity = activity.quantity
+    amounts: Sum | None = None
+    if factor is not None:
+        amounts = [quantity * factor.low, quantity * factor.mean, quantity * factor.high, quantity, 1.0]
+    if activity.kind == RECEIPT_LINE:
+        if activity.inferred and factor is not None:
+            sums.inferred.add("food")
+        once.keep_receipt_line(sums.told, day, activity, name, amounts)
+    elif activity.kind == PAYMENT:
+        if activity.inferred and factor is not None:
+            sums.inferred.add("consumption")
+        once.keep_payment(sums.told, day, activity, name, amounts)
+    elif activity.kind == TRIP:
+        once.keep_trip(sums.told, day, activity, name, amounts)
+    elif amounts is None:
+        sums.unknown["steps"] = sums.unknown.get("steps", 0) + 1
+    else:
+        once.keep_steps(sums.told, day, hour, activity, amounts)
+
+
 def _add_long_or_whole(sums: MonthSums, grant: str, activity: Activity, *, hour: int, rank: int, amounts: Sum) -> None:
     meter = activity.meter or ""
     start, end = activity.start.timestamp(), activity.end.timestamp()
@@ -241,6 +272,7 @@ def record_base(grant: str) -> str:
     return f"urn:tvilling:grant:{grant}/"
 
 
+@lru_cache(maxsize=10_000)
 def record_iri(grant: str, record_id: str) -> str:
     """A record's IRI, resolved by the same reader that a full recompute uses."""
     raw = msgspec.json.encode({"@id": record_id, "@type": "ElectricityReading"})
@@ -262,22 +294,14 @@ class Counted:
 
     def add(self, day: str, name: str, amounts: Sum) -> None:
         """Add amounts to a day."""
-        of_day = self.days.setdefault(day, {})
-        there = of_day.get(name)
-        if there is None:
-            of_day[name] = list(amounts)
-        else:
-            for position, amount in enumerate(amounts):
-                there[position] += amount
+        add_to(self.days.setdefault(day, {}), name, amounts)
 
     def of_month(self) -> dict[str, Sum]:
         """Kind and discriminator → the month's sum."""
         sums: dict[str, Sum] = {}
         for day in sorted(self.days):
             for name, amounts in self.days[day].items():
-                there = sums.setdefault(name, [0.0, 0.0, 0.0, 0.0, 0.0])
-                for position, amount in enumerate(amounts):
-                    there[position] += amount
+                add_to(sums, name, amounts)
         return sums
 
 
@@ -285,7 +309,7 @@ def count_month(sums: Mapping[SumsKey, MonthSums], month: str, covering: Iterabl
     """Put the grants of one month together, each hour of electricity once.
 
     Args:
-        sums: Partial sums; those of other months are passed over.
+        sums: Partial sums of the month and of the one before it; those of others are passed over.
         month: `YYYY-MM`.
         covering: Grants and their long readings of the two months before, which may reach into this one.
     """
@@ -322,7 +346,43 @@ def count_month(sums: Mapping[SumsKey, MonthSums], month: str, covering: Iterabl
     for _, long in counting:
         if long.day.startswith(month):
             counted.add(long.day, f"{ELECTRICITY}|", long.amounts)
+    _count_told(counted, sums, month)
     return counted
+
+
+def told_of(sums: Mapping[SumsKey, MonthSums], month: str) -> dict[str, Told]:
+    """What each grant told of one local month, of the kinds that several sources tell of."""
+    return {key.grant: sums[key].told for key in sorted(sums) if key.month == month}
+
+
+def _count_told(counted: Counted, sums: Mapping[SumsKey, MonthSums], month: str) -> None:
+    """Add what once.py lets count of receipts, payments, trips and steps."""
+    told_here = told_of(sums, month)
+    verdicts = once.decide(told_here, told_of(sums, month_before(month)), record_iri)
+
+    def add(category: str, day: str, name: str, amounts: Sum | None, *, inferred: bool = False) -> None:
+        if amounts is None:
+            counted.unknown[category] = counted.unknown.get(category, 0) + 1
+            return
+        counted.add(day, name, amounts)
+        if inferred:
+            counted.inferred.add(category)
+
+    for grant, told in told_here.items():
+        for receipt_name, receipt in told.receipts.items():
+            if (grant, receipt_name) not in verdicts.receipts:
+                for name, amounts in receipt.sums.items():
+                    counted.add(receipt_name.partition(" ")[0], name, amounts)
+                if receipt.unknown:
+                    counted.unknown["food"] = counted.unknown.get("food", 0) + receipt.unknown
+        for record_id, payment in told.payments.items():
+            if (grant, record_id) not in verdicts.payments:
+                add("consumption", payment.day, payment.name, payment.amounts)
+        for record_id, trip in told.trips.items():
+            if (grant, record_id) not in verdicts.trips:
+                add("travel", trip.day, trip.name, trip.amounts, inferred=trip.inferred)
+    for day, steps in once.walked(told_here).items():
+        counted.add(day, f"{STEPS}|", steps.amounts)
 
 
 def _bid(hours: dict[int, tuple[int, str]], hour: int, source: tuple[int, str]) -> None:

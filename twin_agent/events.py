@@ -73,6 +73,9 @@ class TwinEvent(msgspec.Struct, omit_defaults=False):
     store: str | None = None
     count: int = 1
     correction: bool = False
+    receipt: str = ""
+    ticket: str = ""
+    device: str = ""
 
 
 _decode = msgspec.json.Decoder(TwinEvent).decode
@@ -139,6 +142,9 @@ def event_of(activity: Activity, factor: Factor | None, *, grant: str, partner: 
         amount_nok=getattr(activity, "amount_nok", None),
         store=getattr(activity, "store", None),
         correction=activity.correction,
+        receipt=getattr(activity, "receipt", None) or "",
+        ticket=getattr(activity, "ticket", None) or "",
+        device=activity.source or "",
     )
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pod_server.activities import Segment
     from pod_server.host import Host
-    from pod_server.identifiers import GrantId
+    from pod_server.identifiers import GrantId, PodId
     from pod_server.opening import OpenPod
     from pod_server.storage.ports import Transaction
     from twin_agent.compute import MonthSums
@@ -80,7 +80,7 @@ def observe(host: Host, open_pod: OpenPod) -> Observed:
             first = "" if anew or has_corrections else _first_month(segments)
             for partial in figures.load_partials(tx, open_pod, from_month=first) if first is not None else ():
                 sums.put(SumsKey(partial.grant, partial.month), decode_sums(partial.content))
-        names = _partner_names(host, tx, open_pod, {segment.grant for segment in segments})
+        names = partner_names(host, tx, open_pod.pod_id, {segment.grant for segment in segments})
     return Observed(
         cursor, upto, head, segments, changes, sums, document, anew or from_the_start, from_the_start, names
     )
@@ -103,10 +103,11 @@ def _first_month(segments: list[Segment]) -> str | None:
     return month_before(month_before(day_of_hour(hour_of(min(starts)))[:7]))
 
 
-def _partner_names(host: Host, tx: Transaction, open_pod: OpenPod, grants: set[GrantId]) -> dict[str, str]:
+def partner_names(host: Host, tx: Transaction, pod_id: PodId, grants: set[GrantId]) -> dict[str, str]:
+    """Who delivers under each of some grants, as people know them."""
     names: dict[str, str] = {}
     for grant_id in grants:
-        grant = grant_rows.grant_in_pod(tx, host.host_key, open_pod.pod_id, grant_id)
+        grant = grant_rows.grant_in_pod(tx, host.host_key, pod_id, grant_id)
         if grant is not None:
             partner = partners.find_partner(tx, grant.terms.client_id)
             names[grant_id] = partner.name if partner else grant.terms.client_id

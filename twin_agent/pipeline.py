@@ -116,6 +116,9 @@ def _one_pass(
         if sums.months[key].long:
             # A long reading may reach into the two months that follow.
             touched |= {next_month(key.month), next_month(next_month(key.month))}
+        if sums.months[key].told.payments or sums.months[key].told.receipts or sums.months[key].told.trips:
+            # What was bought at a month's end may be paid in the next one.
+            touched.add(next_month(key.month))
     bring_up_to_date(figures_of_pod, sums.months, sorted(touched), at)
     at_step("computed")
 

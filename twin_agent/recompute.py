@@ -72,6 +72,8 @@ def recompute_records(records: Iterable[tuple[str, bytes]], *, household_size: i
     store.extend(local_clock(first - timedelta(days=1), last + timedelta(days=1)))
     store.add(ox.Quad(ox.BlankNode(), _MEMBERS, ox.Literal(household_size)))
     store.update(rule("electricity-hour-once"))
+    store.update(rule("told-twice"))
+    _pair_until_done(store)
     result: MonthFigures = {}
     solutions = store.query(query("recompute"))
     assert isinstance(solutions, ox.QuerySolutions)
@@ -79,6 +81,14 @@ def recompute_records(records: Iterable[tuple[str, bytes]], *, household_size: i
         amounts = [float(row[name].value) for name in ("low", "mean", "high", "amount")]
         result.setdefault(row["month"].value, {})[row["category"].value] = amounts
     return result
+
+
+def _pair_until_done(store: ox.Store) -> None:
+    """Take the first free pair of payment and bill again and again, until no pair is free."""
+    taken = -1
+    while taken != len(store):
+        taken = len(store)
+        store.update(rule("receipt-and-debit"))
 
 
 def differences(

@@ -12,10 +12,28 @@ from typing import TYPE_CHECKING
 
 from pod_server import figures as stored_figures
 from pod_server import household
-from twin_agent.compute import ELECTRICITY, SumsKey, counting_source, decode_sums, electricity_rank, share
+from pod_server.identifiers import GrantId
+from twin_agent import once
+from twin_agent.compute import (
+    ELECTRICITY,
+    PAYMENT,
+    RECEIPT_LINE,
+    STEPS,
+    TRIP,
+    SumsKey,
+    counting_source,
+    decode_sums,
+    electricity_rank,
+    record_iri,
+    share,
+    told_of,
+)
 from twin_agent.events import factor_of, read_event
 from twin_agent.figures import count
-from twin_agent.local_time import HOUR_SECONDS, day_of_hour, first_day, hour_of, month_before, start_of
+from twin_agent.local_time import HOUR_SECONDS, day_of_hour, first_day, hour_of, month_before, next_month, start_of
+from twin_agent.observe import partner_names
+from twin_agent.once import NotCounted
+from vocab.counting_rules import load_counting_rules
 from vocab.errors import NoFactor
 from vocab.factors import load_factors
 from vocab.kinds import load_kinds
@@ -32,12 +50,9 @@ Kilograms = tuple[float, float, float]
 
 UNIT_NAMES = {"KiloW-HR": "kWh", "KiloGM": "kg", "KiloM": "km"}
 
-_COUNTED_BY_ANOTHER: Words = {
-    "nb": "Denne timen telles etter en annen kilde, så den regnes ikke to ganger.",
-    "en": "Another source is counted for this hour, so that it is not counted twice.",
-}
 _UNKNOWN: Words = {
     "nb": "Vi har ingen utslippsfaktor for dette, så fotavtrykket er ukjent. Det er ikke det samme som null.",
+    "nn": "Vi har ingen utsleppsfaktor for dette, så fotavtrykket er ukjent. Det er ikkje det same som null.",
     "en": "We have no emission factor for this, so its footprint is unknown. That is not the same as zero.",
 }
 _QUANTITY_NOTES: dict[str, Words] = {
@@ -93,7 +108,9 @@ class Why:
         divided_by: Among how many it was divided when it was counted.
         household_size: Persons of the household now.
         arithmetic: The sum on one line.
-        counted: False where the figures count another source for the same hour, or where no factor is known.
+        counted: False where the figures count another record for the same event, or where no factor is known.
+        rule: The counting rule that leaves it out (`vocab.counting_rules`); "" where none does.
+        also_told_by: Who else tells of the same event and is not counted, with the rule's title.
     """
 
     seq: int
@@ -127,6 +144,8 @@ class Why:
     count: int
     counted: bool
     not_counted_reason: Words | None
+    rule: str = ""
+    also_told_by: tuple[tuple[str, Words], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -168,7 +187,7 @@ def explain(host: Host, open_pod: OpenPod, seq: int) -> Why | None:
             return None
         event = read_event(found[0].content)
         size = household.load(tx, open_pod).household_size
-    counted, reason = _is_counted(host, open_pod, event)
+    counted, reason, rule, also = _is_counted(host, open_pod, event)
     factor = factor_of(event)
     return Why(
         seq=seq,
@@ -202,6 +221,8 @@ def explain(host: Host, open_pod: OpenPod, seq: int) -> Why | None:
         count=event.count,
         counted=counted,
         not_counted_reason=reason,
+        rule=rule,
+        also_told_by=also,
     )
 
 
@@ -270,20 +291,68 @@ def _sums_around(host: Host, open_pod: OpenPod, month: str) -> dict[SumsKey, Mon
     return {SumsKey(each.grant, each.month): decode_sums(each.content) for each in partials if each.month <= month}
 
 
-def _is_counted(host: Host, open_pod: OpenPod, event: TwinEvent) -> tuple[bool, Words | None]:
-    """Whether the figures count an event's record, or another source for the same time."""
-    if event.factor is None and event.record_id:
-        return False, _UNKNOWN
-    if event.kind != ELECTRICITY:
-        return True, None
+def _standing(
+    host: Host, open_pod: OpenPod, event: TwinEvent
+) -> tuple[NotCounted | None, tuple[tuple[NotCounted, str], ...]]:
+    """Why an event's record is not counted, or None; and who tells of the same and is not counted, each with its rule."""
     start, end = datetime.fromisoformat(event.start), datetime.fromisoformat(event.end)
     hour = hour_of(start)
     length = (end - start).total_seconds()
-    if length > HOUR_SECONDS:
-        return True, None
-    best = counting_source(_sums_around(host, open_pod, day_of_hour(hour)[:7]), hour)
-    own = (electricity_rank(length, event.quality), event.grant)
-    return (True, None) if best in {None, own} else (False, _COUNTED_BY_ANOTHER)
+    day = day_of_hour(hour)
+    if not event.record_id or (event.kind == ELECTRICITY and length > HOUR_SECONDS):
+        return None, ()
+    sums = _sums_around(host, open_pod, day[:7] if event.kind == ELECTRICITY else next_month(day[:7]))
+    if event.kind == ELECTRICITY:
+        best = counting_source(sums, hour)
+        own = (electricity_rank(length, event.quality), event.grant)
+        return (None if best in {None, own} else NotCounted(once.ELECTRICITY_HOUR, best[1])), ()
+    month = day[:7]
+    here = told_of(sums, month)
+    if event.kind == STEPS:
+        walk = once.walked(here).get(day)
+        at = None if length > HOUR_SECONDS else hour
+        if walk is None or walk.counts(event.grant, event.device, at):
+            return None, ()
+        grant, device = walk.whole or walk.hours[hour]
+        return NotCounted(once.WALK_ONCE, grant, device), ()
+    verdicts = once.decide(here, told_of(sums, month_before(month)), record_iri)
+    receipt = f"{day} {event.receipt}"
+    name = receipt if event.kind == RECEIPT_LINE else event.record_id
+    own_verdict = {RECEIPT_LINE: verdicts.receipts, TRIP: verdicts.trips, PAYMENT: verdicts.payments}.get(
+        event.kind, {}
+    )
+    left_out = own_verdict.get((event.grant, name))
+    later = once.decide(told_of(sums, next_month(month)), here, record_iri)
+    refs = {event.record_id, event.receipt, event.ticket} - {""}
+    others = tuple(
+        (verdict, grant)
+        for each in (verdicts.receipts, verdicts.trips, verdicts.payments, later.payments)
+        for (grant, _), verdict in sorted(each.items())
+        if verdict.grant == event.grant and verdict.by in refs
+    )
+    return left_out, others
+
+
+def _is_counted(
+    host: Host, open_pod: OpenPod, event: TwinEvent
+) -> tuple[bool, Words | None, str, tuple[tuple[str, Words], ...]]:
+    """Whether the figures count an event's record, why not and by which rule, and who else tells of it."""
+    left_out, others = _standing(host, open_pod, event)
+    rules = load_counting_rules()
+    with host.storage.read() as tx:
+        grants = {GrantId(grant) for _, grant in others} | ({GrantId(left_out.grant)} if left_out else set())
+        names = partner_names(host, tx, open_pod.pod_id, grants)
+    also = tuple(dict.fromkeys((names.get(grant, "–"), verdict.rule) for verdict, grant in others))
+    told = tuple((name, rules[rule].titles) for name, rule in also)
+    if left_out is not None:
+        rule = rules[left_out.rule]
+        partner = names.get(left_out.grant, "–")
+        if left_out.rule == once.WALK_ONCE and left_out.by and left_out.by != partner:
+            partner = f"{partner} ({left_out.by})"
+        return False, {lang: text.format(partner=partner) for lang, text in rule.reasons.items()}, rule.slug, told
+    if event.factor is None and event.record_id:
+        return False, _UNKNOWN, "", told
+    return True, None, "", told
 
 
 def _quantity_note(event: TwinEvent) -> Words:

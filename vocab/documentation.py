@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 
+from vocab.counting_rules import load_counting_rules
 from vocab.factors import load_factors
 from vocab.kinds import Kind, Member, load_kinds
 
@@ -35,6 +36,19 @@ def kinds_page() -> str:
         f"| {factor.label['en']} | {factor.low:g} | {factor.mean:g} | {factor.high:g} | {factor.unit} | {factor.place} "
         f"| {factor.period_start} | {factor.period_end} |"
         for factor in load_factors().factors
+    ]
+    lines += [
+        "",
+        "## Counted once",
+        "",
+        "One event that several records tell of is counted once. The rules, with what a citizen is told: `vocab/counting-rules.ttl`.",
+        "",
+        "| Rule | Name | Limit | Where the limit comes from |",
+        "|---|---|---|---|",
+        *(
+            f"| `{each.slug}` | {each.titles['en']} | {each.threshold} | {each.threshold_source} |"
+            for each in sorted(load_counting_rules().values(), key=lambda rule: rule.slug)
+        ),
     ]
     return "\n".join(lines) + "\n"
 

@@ -89,6 +89,7 @@ class WhyModel:
     sources: list[SourceWords]
     rule: str
     unexplained: str
+    also_told: list[str]
 
 
 def round_scale(high: float) -> tuple[float, float]:
@@ -191,6 +192,7 @@ def why_model(visit: Visit, why: Why) -> WhyModel:
         sources=[_source(visit, why.source)] if why.source is not None else [],
         rule=str(why.rule_version) if why.factor is not None else "",
         unexplained=unexplained,
+        also_told=[t("why.also-told", partner=name, rule=w.of(title)) for name, title in why.also_told_by],
     )
 
 

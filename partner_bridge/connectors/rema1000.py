@@ -127,6 +127,9 @@ class Rema1000:
                 "store": receipt.heads.store_name[:80] or "Rema 1000",
                 "receipt": receipt_name[:80],
             }
+            if receipt.heads.amount is not None and 0 <= receipt.heads.amount <= 100_000:
+                # What was paid, deposits and bags included (G): by it the bank's debit is recognised.
+                activity["receiptTotalNok"] = round(receipt.heads.amount, 2)
             if _GTIN.match(gtin):
                 activity["gtin"] = gtin
             if food_class:

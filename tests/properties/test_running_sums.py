@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twin_activities import KINDS, activity, electricity, groceries, trip, waste
+from twin_activities import KINDS, activity, electricity, groceries, payment, steps, trip, waste
 
 from twin_agent.compute import PodSums, SumsKey, decode_sums, encode_sums
 from twin_agent.figures import bring_up_to_date, new_figures
@@ -50,6 +50,47 @@ def members(draw, name: str) -> dict[str, object]:
     return waste(name, hour, quantity, draw(st.sampled_from(["residual", "paper"])))
 
 
+AMOUNTS = st.sampled_from([46.0, 46.0, 99.9, 268.35])
+SHOPS = st.sampled_from(["REMA 1000 Ilsvika", "Kiwi Øya", "REMA"])
+DAYS = st.sampled_from([0, 0, 1, 2, 3, 5, 6, 7, 8, 9, 12])
+
+
+@st.composite
+def told_by_several(draw, name: str) -> dict[str, object]:
+    """One activity of a kind that others tell of too, in few amounts, days and minutes, so that many meet."""
+    at = START + timedelta(days=draw(DAYS), minutes=draw(st.sampled_from([0, 10, 15, 16, 130])))
+    which = draw(
+        st.sampled_from(["line", "line", "debit", "debit", "debit", "trip", "fare", "walk", "walk", "all-day"])
+    )
+    match which:
+        case "line":
+            more = {"receipt": draw(st.sampled_from(["r/1", "r 2", "ø3"])), "store": draw(SHOPS)}
+            if draw(st.booleans()):
+                more |= {"receiptTotalNok": draw(AMOUNTS)}
+            return groceries(
+                name, at, draw(QUANTITY), draw(st.sampled_from(["milk", None])), amountNok=draw(AMOUNTS), **more
+            )
+        case "debit":
+            shop = draw(
+                st.sampled_from([{"name": draw(SHOPS), "merchantCategory": "5411"}, {"merchantCategory": "4111"}])
+            )
+            spent = draw(st.sampled_from([{}, {"spendClass": "clothing"}, {"spendClass": "books"}]))
+            return payment(name, at, draw(AMOUNTS), **shop, **spent)
+        case "trip":
+            return trip(name, at, draw(QUANTITY), draw(st.sampled_from(["bus", "tram"])), inferred=draw(st.booleans()))
+        case "fare":
+            ticket = draw(st.sampled_from(["8812", "88/13"]))
+            return trip(name, at, 6.0, "bus", inferred=True, ticket=ticket, amountNok=draw(AMOUNTS))
+        case "walk":
+            count, device = (
+                draw(st.integers(0, 900)),
+                draw(st.sampled_from([{}, {"source": "iPhone"}, {"source": "Watch"}])),
+            )
+            return steps(name, at, draw(st.sampled_from([1, 15, 60])), count, **device)
+        case _:
+            return steps(name, at, draw(st.sampled_from([61, 1440])), draw(st.integers(0, 3000)))
+
+
 @st.composite
 def histories(draw) -> list[tuple[str, dict[str, object]]]:
     """What came in, in order: (grant, members). A name that comes twice in a grant is corrected the second time."""
@@ -58,7 +99,7 @@ def histories(draw) -> list[tuple[str, dict[str, object]]]:
     for _ in range(count):
         grant = draw(st.sampled_from(GRANTS))
         name = f"r{draw(st.integers(0, 40))}"
-        result.append((grant, draw(members(name))))
+        result.append((grant, draw(members(name) | told_by_several(name))))
     return result
 
 
@@ -96,6 +137,35 @@ def test_sums_equal_the_recompute_for_any_order_and_split(history, household_siz
     for grant, name in order[cut:]:
         later.add(grant, activity(records[grant, name]))
     assert differences(figures_of(later, household_size), recomputed(records, household_size)) == []
+
+
+@st.composite
+def meetings(draw) -> dict[tuple[str, str], dict[str, object]]:
+    """Few days about a month's end on which everything costs the same: tickets and debits, or trips, that compete."""
+    records = {}
+    which = draw(st.sampled_from(["debits", "trips"]))
+    for number in range(draw(st.integers(2, 9))):
+        grant, name = draw(st.sampled_from(GRANTS)), f"m{number}"
+        at = START + timedelta(days=draw(st.integers(4, 9)) if which == "debits" else 0)
+        if which == "trips":
+            at += timedelta(minutes=draw(st.sampled_from([0, 15, 16, 30, 31])))
+            record = trip(name, at, float(2**number), "bus", inferred=draw(st.booleans()))
+        elif draw(st.booleans()):
+            record = trip(name, at, 1.0, inferred=True, ticket=f"t{number}", amountNok=46.0)
+        else:
+            spent = draw(st.sampled_from(["clothing", "books", "culture", "electronics"]))
+            record = payment(name, at, 46.0, merchantCategory="4111", spendClass=spent)
+        records[grant, name] = record
+    return records
+
+
+@settings(max_examples=100, deadline=None)
+@given(meetings())
+def test_what_competes_to_be_one_event_is_settled_alike_by_both_roads(records) -> None:
+    sums = PodSums()
+    for (grant, _), record in records.items():
+        sums.add(grant, activity(record))
+    assert differences(figures_of(sums, 1), recomputed(records, 1)) == []
 
 
 @settings(max_examples=40, deadline=None)
