@@ -23,7 +23,7 @@ import msgspec
 
 import partner_bridge.errors  # noqa: F401 - declares what a refused item's problem is
 from pod_server.activities import Delivery, Record, append
-from pod_server.authorization.enforcement import record_refusal, record_use, require_grant
+from pod_server.authorization.enforcement import find_grants, record_refusal, record_use, require_grant
 from pod_server.authorization.errors import GrantRefused, NoSuchGrant, refusal_error
 from pod_server.identifiers import Actor, GrantId
 from pod_server.problems import problem_details
@@ -31,10 +31,11 @@ from vocab.errors import NotAnActivity
 from vocab.kinds import load_kinds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from consent.decision import Refused
+    from consent.grant import Grant
     from pod_server.activities import RecordOutcome
     from pod_server.authorization.enforcement import Client
     from pod_server.authorization.permit import Permit
@@ -151,6 +152,8 @@ def deliver(
     batches: dict[str, _Batch] = {}
     closed: dict[str, GrantRefused] = {}
     counts = _count_by_grant(items)
+    # Asked for together; only those that the token is good for.
+    found = find_grants(host, counts if only_grant is None else counts.keys() & {only_grant})
 
     for position, item in enumerate(items):
         if item.error is not None:
@@ -171,7 +174,7 @@ def deliver(
             if item.grant not in closed:
                 try:
                     batch = batches[item.grant] = _Batch(
-                        _permit(host, partner, item.grant, only_grant, counts[item.grant])
+                        _permit(host, partner, item.grant, only_grant, counts[item.grant], found)
                     )
                 except GrantRefused as error:
                     closed[item.grant] = error
@@ -234,11 +237,13 @@ def _barred(partner: Client, kind: str) -> Refused | None:
     return Refused((Reason.KIND_BARRED,))
 
 
-def _permit(host: Host, partner: Client, grant: str, only_grant: GrantId | None, count: int) -> Permit:
+def _permit(  # noqa: PLR0917 - called in one place
+    host: Host, partner: Client, grant: str, only_grant: GrantId | None, count: int, found: Mapping[str, Grant]
+) -> Permit:
     if only_grant is not None and grant != only_grant:
         # The token is good for one grant; whether the partner holds the other too is for another token to show.
         raise _no_such_grant()
-    return require_grant(host, partner, grant, (), "append", host.clock.now(), count=count)
+    return require_grant(host, partner, grant, (), "append", host.clock.now(), count=count, found=found)
 
 
 def _no_such_grant() -> GrantRefused:

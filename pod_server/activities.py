@@ -42,7 +42,7 @@ from pod_server.identifiers import Actor, GrantId, PodId
 from pod_server.known_records import KnownOfGrant, KnownRecords, Mark, marks_of, pack
 from pod_server.log import ledger
 from pod_server.log.event import LogEvent
-from pod_server.opening import custodian_vault
+from pod_server.opening import custodian_vault, custodian_vaults
 from pod_server.standing import standing_of, standing_question
 from pod_server.vault.compression import ACTIVITIES
 from pod_server.vault.envelope import Place, Scope
@@ -331,6 +331,7 @@ def append(
     known = _known_of.setdefault(host.storage, KnownRecords())
     pieces = list(_cut(deliveries))
     for chunk in _chunks(pieces):
+        _fetch(host, chunk, known)
         for piece in chunk:
             _prepare(host, piece, known)
         _tell(at_step, "sealed")
@@ -375,12 +376,33 @@ def _pod_of(piece: _Piece) -> PodId:
     return piece.permit.pod_id
 
 
+def _fetch(host: Host, chunk: Sequence[_Piece], known: KnownRecords) -> None:
+    """What preparing needs of the key store and of what was delivered before, asked for all pieces together."""
+    wanted: dict[PodId, list[Scope]] = {}
+    for piece in chunk:
+        if piece.opened is None:
+            scopes = wanted.setdefault(piece.permit.pod_id, [])
+            scopes += (Scope("grant", piece.grant, piece.epoch), Scope("marks", piece.grant))
+    vaults = custodian_vaults(host, wanted) if wanted else {}
+    for piece in chunk:
+        piece.vault = piece.opened or vaults.get(piece.permit.pod_id)
+    places = [(piece.permit.pod_id, piece.grant) for piece in chunk]
+    with known.guard:
+        unknown = [place for place in places if known.of_grant(*place) is None]
+        if unknown:
+            with host.storage.look() as tx:
+                for place in unknown:
+                    of_grant = KnownOfGrant()
+                    of_grant.catch_up(tx, *place)
+                    known.keep(*place, of_grant)
+
+
 def _prepare(host: Host, piece: _Piece, known: KnownRecords) -> None:
     """Everything that needs no transaction: marks, what is new by what this process knows, the sealed segment."""
     permit = piece.permit
     mark_key: bytes | None
     try:
-        piece.vault = piece.opened or custodian_vault(host, permit.pod_id)
+        piece.vault = piece.vault or custodian_vault(host, permit.pod_id)
         mark_key = piece.vault.mark_key(piece.grant, permit.epoch)
         piece.vault.keys(Scope("grant", piece.grant, permit.epoch))
     except PodLocked as error:

@@ -33,9 +33,10 @@ from pod_server.log.ledger import append as append_to_log
 from pod_server.vault.vault import Vault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from consent.grant import Grant
     from pod_server.authorization import wac
     from pod_server.authorization.permit import Authority
     from pod_server.host import Host
@@ -266,6 +267,7 @@ def require_grant(  # noqa: PLR0917 - the order in which one says it: who, under
     *,
     pod_id: PodId | None = None,
     count: int = 1,
+    found: Mapping[str, Grant] | None = None,
 ) -> Permit:
     """A partner's Permit under one grant.
 
@@ -279,15 +281,16 @@ def require_grant(  # noqa: PLR0917 - the order in which one says it: who, under
         at: Now, city's time.
         pod_id: Where only a grant in this pod will do.
         count: How many records were to be delivered, for the log of a refusal.
+        found: What `find_grants` has just found, this grant's id among those it was asked for. Who writes reads the
+            grant's state again, in the transaction that writes.
 
     Raises:
         NoSuchGrant: unknown, another citizen's or another partner's grant: the same answer for each.
         GrantRefused: one of its subclasses says why; the refusal is in the citizen's log.
     """
-    with host.storage.read() as tx:
-        grant = (
-            grant_rows.find_grant(tx, host.host_key, grant_id) if len(grant_id) <= 64 and grant_id.isascii() else None
-        )
+    if found is None:
+        found = find_grants(host, [grant_id])
+    grant = found.get(grant_id)
     if grant is not None and getattr(client, "grant", None) not in {None, grant.id}:
         grant = None  # the token was made for one grant alone; to it the others do not exist
     decision = decide_grant(grant, client.client_id, operation, at, pod_id=pod_id)
@@ -331,6 +334,24 @@ def _actor_of(client: Client) -> Actor:
     """How the log names whoever comes under a grant: an app by the address where it describes itself."""
     document = str(getattr(client, "document", ""))
     return Actor("app", document, client.name) if document else Actor("partner", client.client_id, client.name)
+
+
+def find_grants(host: Host, grant_ids: Iterable[str]) -> dict[str, Grant]:
+    """What a delivery's grants are, before it is decided on each; those that do not exist are left out.
+
+    Args:
+        host: This host.
+        grant_ids: As the partner names them; any text.
+    """
+    named = [grant_id for grant_id in grant_ids if len(grant_id) <= 64 and grant_id.isascii()]
+    grants: dict[str, Grant] = {}
+    for first in range(0, len(named), _GRANTS_A_QUESTION):
+        with host.storage.read() as tx:
+            grants.update(grant_rows.find_grants(tx, host.host_key, named[first : first + _GRANTS_A_QUESTION]))
+    return grants
+
+
+_GRANTS_A_QUESTION = 500
 
 
 def require_acknowledged(host: Host, proof: Vault, grant_id: GrantId, accepted_at: datetime) -> Permit:

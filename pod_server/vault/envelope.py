@@ -15,11 +15,12 @@ the commitment, checked first, does.
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pod_server.vault import compression
 from pod_server.vault.errors import Tampered
+from pod_server.vault.keyed_hash import KeyedHash
 from pod_server.vault.xaes import NONCE_BYTES, TAG_BYTES, XaesKey
 
 if TYPE_CHECKING:
@@ -82,12 +83,31 @@ def expand(secret: bytes, label: str) -> bytes:
 
     The extract step is left out because the secret is uniform already (RFC 5869, section 3.3).
     """
-    return hmac.digest(secret, b"tvilling v1 " + label.encode() + b"\x01", "sha256")
+    return KeyedHash(secret).digest(_expansion(label))
+
+
+@cache
+def _expansion(label: str) -> bytes:
+    return b"tvilling v1 " + label.encode() + b"\x01"
 
 
 def field(value: bytes) -> bytes:
     """A value with its 16-bit length before it, so that no two lists of fields give the same bytes."""
     return len(value).to_bytes(2, "big") + value
+
+
+def _scope_fields(pod_id: PodId, scope: Scope) -> bytes:
+    kind, grant, epoch = scope
+    return b"".join(
+        (
+            b"\x00\x08",
+            pod_id.to_bytes(8, "big"),
+            field(kind.encode("ascii")),
+            field(grant.encode("ascii")),
+            b"\x00\x04",
+            epoch.to_bytes(4, "big"),
+        )
+    )
 
 
 def _frame_fields(compressed: int, dictionary: str) -> bytes:
@@ -112,8 +132,7 @@ def _place_fields(place: Place) -> bytes:
     )
 
 
-@dataclass(frozen=True)
-class EnvelopeInspection:
+class EnvelopeInspection(NamedTuple):
     """What a sealed body shows without any key."""
 
     version: int
@@ -154,19 +173,25 @@ def inspect(sealed: bytes) -> EnvelopeInspection:
 class EnvelopeKey:
     """The keys of one scope of one pod for sealing and opening, made from the scope's random secret."""
 
-    __slots__ = ("_commit_key", "_scope_fields", "_seal_key")
+    __slots__ = ("_commit", "_scope_fields", "_seal_key")
 
     def __init__(self, secret: bytes, pod_id: PodId, scope: Scope) -> None:
         if len(secret) != SECRET_BYTES:
             raise ValueError("a scope's secret is 32 bytes")
-        self._seal_key = XaesKey(expand(secret, "seal"))
-        self._commit_key = expand(secret, "commit")
-        self._scope_fields = (
-            field(pod_id.to_bytes(8, "big"))
-            + field(scope.kind.encode("ascii"))
-            + field(scope.grant.encode("ascii"))
-            + field(scope.epoch.to_bytes(4, "big"))
-        )
+        expanding = KeyedHash(secret)
+        self._seal_key = XaesKey(expanding.digest(_expansion("seal")))
+        self._commit = KeyedHash(expanding.digest(_expansion("commit")))
+        self._scope_fields = _scope_fields(pod_id, scope)
+
+    def elsewhere(self, pod_id: PodId, scope: Scope) -> EnvelopeKey:
+        """The key of the same secret for another pod or scope, for secrets that are no single pod's (the host's, an epoch's).
+
+        What was made of the secret is shared: it is the greater part of a key's cost.
+        """
+        other = object.__new__(EnvelopeKey)
+        other._seal_key, other._commit = self._seal_key, self._commit
+        other._scope_fields = _scope_fields(pod_id, scope)
+        return other
 
     def seal(
         self, place: Place, plaintext: bytes, random: RandomBytes, *, compress: bool = False, dictionary: str = ""
@@ -192,7 +217,7 @@ class EnvelopeKey:
             dictionary = ""
         nonce = random(NONCE_BYTES)
         header = frame_fields + self._scope_fields + _place_fields(place)
-        commitment = hmac.digest(self._commit_key, nonce + header, "sha256")
+        commitment = self._commit.digest(nonce + header)
         name = dictionary.encode("ascii")
         return b"".join(
             (
@@ -216,7 +241,7 @@ class EnvelopeKey:
             _PLAIN_FRAME if parts.compression == UNCOMPRESSED else _frame_fields(parts.compression, parts.dictionary)
         )
         header = frame_fields + self._scope_fields + _place_fields(place)
-        expected = hmac.digest(self._commit_key, parts.nonce + header, "sha256")
+        expected = self._commit.digest(parts.nonce + header)
         if not hmac.compare_digest(expected, parts.commitment):
             raise Tampered
         body = self._seal_key.decrypt(parts.nonce, parts.ciphertext, header)

@@ -49,12 +49,13 @@ class HostKey:
         fingerprint: 16 hexadecimal digits that name the key without telling it; written into custodian slots.
     """
 
-    __slots__ = ("_secret", "fingerprint")
+    __slots__ = ("_envelope_keys", "_secret", "fingerprint")
 
     def __init__(self, secret: bytes) -> None:
         if len(secret) != _KEY_BYTES:
             raise ValueError("a host key is 32 bytes")
         self._secret = secret
+        self._envelope_keys: dict[str, EnvelopeKey] = {}
         self.fingerprint = self.derive("fingerprint", 8).hex()
 
     def __repr__(self) -> str:
@@ -71,7 +72,14 @@ class HostKey:
 
     def envelope_key(self, pod_id: PodId, scope: Scope) -> EnvelopeKey:
         """The host's key for one thing it holds of a pod: the custodian slot, the public scope's key."""
-        return EnvelopeKey(self.derive(f"pod {scope.kind}"), pod_id, scope)
+        return self.envelope_key_for(f"pod {scope.kind}", pod_id, scope)
+
+    def envelope_key_for(self, label: str, pod_id: PodId, scope: Scope) -> EnvelopeKey:
+        """An envelope key of `derive(label)`; there are few labels, and each one's keys are made once."""
+        of_label = self._envelope_keys.get(label)
+        if of_label is None:
+            of_label = self._envelope_keys[label] = EnvelopeKey(self.derive(label), pod_id, scope)
+        return of_label.elsewhere(pod_id, scope)
 
     def wrap(self, pod_id: PodId, root_key: bytes, random: RandomBytes = os.urandom) -> bytes:
         """Seal a pod's root key to this host: the custodian slot."""

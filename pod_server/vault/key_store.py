@@ -16,7 +16,7 @@ import os
 import sqlite3
 import threading
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pod_server.identifiers import GrantId, PodId
 from pod_server.storage.errors import StorageFull
@@ -35,11 +35,13 @@ from pod_server.vault.errors import (
 from pod_server.vault.slots import Slot, SlotKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime, timedelta
     from pathlib import Path
 
     from pod_server.vault.randomness import RandomBytes
+
+_T = TypeVar("_T")
 
 FORMAT = 4
 """2: counts its changes, so that of two copies the newer one can be told. 3: covers, epochs and the host key. 4: the keys
@@ -93,12 +95,32 @@ class Renewal(NamedTuple):
     destroyed: tuple[int, ...]
 
 
+class CoveredSlot(NamedTuple):
+    """A slot as its row has it.
+
+    Attributes:
+        mark: As `KeyStore.slot_mark` gives it: the cover's epoch, the wrapped cover key and the slot under it.
+        parameters: The slot's.
+        salt: The slot's.
+    """
+
+    mark: tuple[Any, ...]
+    parameters: str
+    salt: bytes
+
+
+Covers = dict[tuple[PodId, Any, Any], EnvelopeKey]
+"""The covers that one call has opened: each of many pods' once. Never kept longer than that."""
+
+
 class KeyStore:
     """One key store file; safe among threads and processes.
 
     Attributes:
         epoch_keys: What its covers lie under.
     """
+
+    _covering_of: tuple[bytes, EnvelopeKey] | None = None
 
     def __init__(self, path: Path, epoch_keys: EpochKeys, random: RandomBytes = os.urandom) -> None:
         """Open the file, or make it (mode 0600).
@@ -175,6 +197,27 @@ class KeyStore:
             (pod_id, kind),
         )
 
+    def slots_of(self, pods: Sequence[PodId], kind: SlotKind) -> dict[PodId, CoveredSlot]:
+        """The slots of many pods, by one question; opens nothing. Pods without such a slot are left out."""
+        if not pods:
+            return {}
+        asked = _filled_up(pods)
+        rows = self._all(
+            "SELECT slot.pod_id, cover.epoch, cover.wrapped, slot.sealed, slot.parameters, slot.salt FROM slot LEFT JOIN "
+            f"cover ON cover.pod_id = slot.pod_id WHERE slot.kind = ? AND slot.pod_id IN ({', '.join('?' * len(asked))})",
+            (kind, *asked),
+        )
+        return {PodId(row[0]): CoveredSlot(row[1:4], row[4], row[5]) for row in rows}
+
+    def open_slot(self, pod_id: PodId, kind: SlotKind, covered: CoveredSlot, covers: Covers) -> Slot:
+        """A slot that `slots_of` found.
+
+        Raises:
+            Tampered: the row was changed.
+        """
+        cover = self._open_cover_once(covers, pod_id, covered.mark[0], covered.mark[1])
+        return Slot(kind, covered.parameters, covered.salt, cover.open(slot_place(kind), covered.mark[2]))
+
     def secret_mark(self, pod_id: PodId, scope: Scope) -> tuple[Any, ...] | None:
         """As `slot_mark`, of a scope's secret; None if it was destroyed or never made."""
         return self._one(
@@ -226,6 +269,35 @@ class KeyStore:
         if row is None or row[2] is None:
             return None
         return self._open_cover(pod_id, row[0], row[1]).open(secret_place(scope), row[2])
+
+    def wrapped_secrets(
+        self, wanted: Sequence[tuple[PodId, Scope]], covers: Covers
+    ) -> dict[tuple[PodId, Scope], bytes]:
+        """The wrapped secrets of many pods' scopes, by one question; those that are not there, or destroyed, are left out.
+
+        Raises:
+            Tampered: a row was changed.
+        """
+        if not wanted:
+            return {}
+        asked = _filled_up(wanted)
+        rows = self._all(
+            # A join: for a list of four columns SQLite would read the whole table.
+            "WITH wanted (pod_id, kind, grant_id, epoch) AS "
+            f"(VALUES {', '.join(['(?, ?, ?, ?)'] * len(asked))}) SELECT keyring.pod_id, keyring.kind, keyring.grant_id, "
+            "keyring.epoch, keyring.wrapped, cover.epoch, cover.wrapped FROM wanted JOIN keyring ON "
+            "keyring.pod_id = wanted.pod_id AND keyring.kind = wanted.kind AND keyring.grant_id = wanted.grant_id "
+            "AND keyring.epoch = wanted.epoch LEFT JOIN cover ON cover.pod_id = keyring.pod_id "
+            "WHERE keyring.wrapped IS NOT NULL",
+            tuple(value for pod_id, scope in asked for value in (pod_id, *scope)),
+        )
+        found = {}
+        for pod_id, kind, grant, epoch, wrapped, of_epoch, cover_wrapped in rows:
+            scope = Scope(kind, grant, epoch)
+            cover = self._open_cover_once(covers, pod_id, of_epoch, cover_wrapped)
+            if (pod_id, scope) not in found:
+                found[PodId(pod_id), scope] = cover.open(secret_place(scope), wrapped)
+        return found
 
     def newest_epoch(self, pod_id: PodId, kind: ScopeKind, grant: GrantId | str = "") -> tuple[int, bool] | None:
         """The greatest epoch of a scope, and whether its secret is there still; None where there never was one."""
@@ -449,6 +521,7 @@ class KeyStore:
         """
         self.require_epoch_keys()
         self.epoch_keys.clear()
+        self._covering_of = None
         now = self.epoch_keys.clock.protocol_now()
         begun = self._begin_epoch(now, lasts)
         current, covered = self.epoch(), 0
@@ -496,8 +569,15 @@ class KeyStore:
     # Covers
 
     def _wrap(self, pod_id: PodId, epoch: int, key: bytes) -> bytes:
-        covering = EnvelopeKey(self._epoch_key(epoch), pod_id, Scope("cover", "", epoch))
-        return covering.seal(_COVER_PLACE, key, self._random)
+        return self._covering(pod_id, epoch).seal(_COVER_PLACE, key, self._random)
+
+    def _covering(self, pod_id: PodId, epoch: int) -> EnvelopeKey:
+        """The epoch's key for one pod; the epoch's part of it is made once for as long as the epoch's key is the same."""
+        secret, scope = self._epoch_key(epoch), Scope("cover", "", epoch)
+        known = self._covering_of
+        if known is None or known[0] != secret:
+            known = self._covering_of = secret, EnvelopeKey(secret, pod_id, scope)
+        return known[1].elsewhere(pod_id, scope)
 
     def _epoch_key(self, epoch: int) -> bytes:
         try:
@@ -511,10 +591,16 @@ class KeyStore:
     def _open_cover_key(self, pod_id: PodId, epoch: int | None, wrapped: bytes | None) -> bytes:
         if epoch is None or wrapped is None:
             raise Tampered  # rows without their pod's cover: somebody took it away
-        return EnvelopeKey(self._epoch_key(epoch), pod_id, Scope("cover", "", epoch)).open(_COVER_PLACE, wrapped)
+        return self._covering(pod_id, epoch).open(_COVER_PLACE, wrapped)
 
     def _open_cover(self, pod_id: PodId, epoch: int | None, wrapped: bytes | None) -> EnvelopeKey:
         return EnvelopeKey(self._open_cover_key(pod_id, epoch, wrapped), pod_id, _COVERED)
+
+    def _open_cover_once(self, covers: Covers, pod_id: PodId, epoch: int | None, wrapped: bytes | None) -> EnvelopeKey:
+        cover = covers.get((pod_id, epoch, wrapped))
+        if cover is None:
+            cover = covers[pod_id, epoch, wrapped] = self._open_cover(pod_id, epoch, wrapped)
+        return cover
 
     def _cover(self, connection: sqlite3.Connection, pod_id: PodId) -> EnvelopeKey:
         """The pod's cover in the present transaction; a new one where it has none."""
@@ -747,6 +833,11 @@ class KeyStore:
 _ADD_TO_KEYRING = "INSERT OR IGNORE INTO keyring VALUES (?, ?, ?, ?, ?)"
 _REPLACE_IN_KEYRING = "UPDATE keyring SET wrapped = ? WHERE pod_id = ? AND kind = ? AND grant_id = ? AND epoch = ? AND wrapped IS NOT NULL"
 _COVERED = Scope("cover")
+
+
+def _filled_up(values: Sequence[_T]) -> Sequence[_T]:
+    """To the next power of two, with the last one again: statements of a few lengths are kept prepared, not of each."""
+    return [*values, *[values[-1]] * ((1 << (len(values) - 1).bit_length()) - len(values))]
 
 
 def slot_place(kind: str) -> Place:

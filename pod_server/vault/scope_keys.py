@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pod_server.vault.envelope import EnvelopeKey, Place, Scope, expand
 from pod_server.vault.inbox import InboxKey
+from pod_server.vault.keyed_hash import KeyedHash
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,8 +31,7 @@ def mark_with(mark_key: bytes, record_id: str, length: int = MARK_BYTES) -> byte
 
 def marks_with(mark_key: bytes, record_ids: Iterable[str], length: int = MARK_BYTES) -> list[bytes]:
     """The marks of many records, in their order."""
-    digest = hmac.digest
-    return [digest(mark_key, record_id.encode(), "sha256")[:length] for record_id in record_ids]
+    return KeyedHash(mark_key).digests([record_id.encode() for record_id in record_ids], length)
 
 
 class ScopeKeys:

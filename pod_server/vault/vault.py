@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from pod_server.identifiers import GrantId
 from pod_server.vault import recovery_code as recovery_codes
 from pod_server.vault import slots as slots_of
 from pod_server.vault.envelope import IDENTITY, LOG, OWN, PUBLIC, SECRET_BYTES, EnvelopeKey, Place, Scope, expand
@@ -19,11 +20,12 @@ from pod_server.vault.scope_keys import MARK_BYTES, ScopeKeys, mark_with, unwrap
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pod_server.identifiers import GrantId, PodId
+    from pod_server.identifiers import PodId
     from pod_server.vault.host_key import HostKey
     from pod_server.vault.inbox import InboxKey
     from pod_server.vault.key_store import KeyStore
     from pod_server.vault.randomness import RandomBytes
+    from pod_server.vault.slots import Slot
 
 FIGURES = Scope("figures")
 _FIRST_SCOPES = (PUBLIC, OWN, FIGURES, LOG)
@@ -42,7 +44,17 @@ class Vault:
     new root key, a vault opened through the custodian slot goes on with it; any other ends (`PodLocked`).
     """
 
-    __slots__ = ("_host_key", "_key_store", "_mark_keys", "_random", "_reopen", "_root_key", "_scopes", "pod_id")
+    __slots__ = (
+        "_host_key",
+        "_key_store",
+        "_keyring",
+        "_mark_keys",
+        "_random",
+        "_reopen",
+        "_root_key",
+        "_scopes",
+        "pod_id",
+    )
 
     def __init__(
         self,
@@ -56,6 +68,7 @@ class Vault:
     ) -> None:
         self.pod_id = pod_id
         self._reopen = reopen
+        self._keyring: tuple[bytes, EnvelopeKey] | None = None
         self._mark_keys: dict[GrantId, bytes] = {}
         self._root_key = root_key
         self._host_key = host_key
@@ -249,8 +262,33 @@ class Vault:
         keys = self._scopes[scope] = ScopeKeys(secret, self.pod_id, scope)
         return keys
 
+    def knows(self, scope: Scope) -> bool:
+        """Whether the scope's keys are in memory: nothing need be asked of the key store."""
+        return scope in self._scopes or (scope.kind == "marks" and scope.grant in self._mark_keys)
+
+    def learn(self, scope: Scope, wrapped: bytes) -> None:
+        """Take in what the key store was asked for together with other pods' (`KeyStore.wrapped_secrets`).
+
+        What does not open is left alone: whoever needs the scope asks the key store again, and meets the reason there.
+        """
+        if self.knows(scope):
+            return
+        try:
+            secret = unwrap_secret(self._wrapping_key(scope), wrapped)
+        except (Tampered, PodLocked):
+            return
+        if scope.kind == "marks":
+            self._mark_keys[GrantId(scope.grant)] = secret
+        else:
+            self._scopes[scope] = ScopeKeys(secret, self.pod_id, scope)
+
     def _wrapping_key(self, scope: Scope) -> EnvelopeKey:
-        return wrapping_key(self.pod_id, scope, self._root_key, self._host_key)
+        root_key, known = self._root_key, self._keyring
+        if root_key is None or scope.kind in HOST_HELD:
+            return wrapping_key(self.pod_id, scope, root_key, self._host_key)
+        if known is None or known[0] is not root_key:  # a new root key has another keyring key
+            known = self._keyring = root_key, wrapping_key(self.pod_id, scope, root_key, self._host_key)
+        return known[1].elsewhere(self.pod_id, scope)
 
 
 def wrapping_key(pod_id: PodId, scope: Scope, root_key: bytes | None, host_key: HostKey) -> EnvelopeKey:
@@ -384,9 +422,21 @@ def unlock_with_recovery_code(
 
 
 def unlock_with_custodian(
-    host_key: HostKey, key_store: KeyStore, pod_id: PodId, *, random: RandomBytes = os.urandom
+    host_key: HostKey,
+    key_store: KeyStore,
+    pod_id: PodId,
+    *,
+    random: RandomBytes = os.urandom,
+    slot: Slot | None = None,
 ) -> Vault:
     """Open a vault as the host may while the citizen leaves it open.
+
+    Args:
+        host_key: To which the slot was sealed.
+        key_store: Where it is.
+        pod_id: Whose.
+        random: Draws nonces.
+        slot: The custodian slot, where the caller has just read it.
 
     Raises:
         PodLocked: there is no custodian slot.
@@ -400,7 +450,8 @@ def unlock_with_custodian(
             raise PodLocked
         return slots_of.open_custodian_slot(pod_id, slot, host_key)
 
-    return Vault(pod_id, reopen(), host_key, key_store, random, reopen=reopen)
+    root_key = reopen() if slot is None else slots_of.open_custodian_slot(pod_id, slot, host_key)
+    return Vault(pod_id, root_key, host_key, key_store, random, reopen=reopen)
 
 
 def unlock_with_root(
