@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from partner_bridge.channels.oauth_pull import retry_after
 from pod_server import outbox
 from pod_server.authorization.errors import SealBroken
 from pod_server.identifiers import Actor
@@ -28,6 +29,7 @@ from pod_server.storage.errors import StorageBusy
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Mapping, Sequence
 
     from pod_server.host import Host
     from pod_server.partners import Partner
@@ -38,6 +40,10 @@ POLL_SECONDS = 0.2
 LEASE = timedelta(seconds=30)
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(hours=6)
+AT_ONCE = 8
+RETRIES_AT_ONCE = 4
+"""Of those: however many partners do not answer, half of the senders are there for the others."""
+
 GIVE_UP_AFTER_ATTEMPTS = 26
 """With pauses that double from one second to six hours, the 26th try comes about three days after the first."""
 
@@ -52,37 +58,57 @@ class Sent:
         delivered: The partner has the message.
         answer: In a few words, for the pages.
         again: Whether another try makes sense.
+        wait: How long the partner asked to be left alone.
     """
 
     delivered: bool
     answer: str
     again: bool = True
+    wait: timedelta = timedelta(0)
 
 
 def run_outbox(host: Host, stop: threading.Event) -> None:
     """Send what waits until told to stop; partners are served side by side, each one's messages in order."""
-    with ThreadPoolExecutor(max_workers=8, thread_name_prefix="outbox") as senders:
-        busy: dict[str, Future[bool]] = {}
+    with ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="outbox") as senders:
+        busy: dict[str, tuple[Future[bool], bool]] = {}
         while not stop.wait(POLL_SECONDS):
-            busy = {client: sending for client, sending in busy.items() if not sending.done()}
-            now = host.clock.protocol_now()
+            busy = {client: each for client, each in busy.items() if not each[0].done()}
             try:
                 with host.storage.read() as tx:
-                    waiting = outbox.first_waiting(tx)
+                    waiting = outbox.first_waiting(tx, host.clock.protocol_now())
             except StorageBusy:
                 continue  # the database server is away for the moment; the messages wait in it
-            for message in waiting:
-                if message.next_attempt <= now and message.client_id not in busy:
-                    busy[message.client_id] = senders.submit(send_next, host, message)
+            retried = {client: again for client, (_, again) in busy.items()}
+            for message in next_to_send(waiting, retried):
+                busy[message.client_id] = senders.submit(send_next, host, message), message.attempts > 0
+
+
+def next_to_send(waiting: Sequence[outbox.OutboxMessage], busy: Mapping[str, bool]) -> list[outbox.OutboxMessage]:
+    """Which messages go now: one a partner, new ones before those that were tried, and never a sender for each that is away.
+
+    Args:
+        waiting: What is due, in `first_waiting`'s order.
+        busy: The partners that are being sent to, and whether it is another try.
+    """
+    chosen: list[outbox.OutboxMessage] = []
+    retries = sum(busy.values())
+    for message in waiting:
+        if len(busy) + len(chosen) >= AT_ONCE:
+            break
+        again = message.attempts > 0
+        if message.client_id in busy or (again and retries >= RETRIES_AT_ONCE):
+            continue
+        retries += again
+        chosen.append(message)
+    return chosen
 
 
 def send_waiting(host: Host) -> int:
     """Send everything that is due now, and return how many messages arrived; for commands and tests."""
     arrived = 0
     while True:
-        now = host.clock.protocol_now()
         with host.storage.read() as tx:
-            due = [message for message in outbox.first_waiting(tx) if message.next_attempt <= now]
+            due = outbox.first_waiting(tx, host.clock.protocol_now())
         if not due:
             return arrived
         arrived += sum(send_next(host, message) for message in due)
@@ -104,7 +130,8 @@ def send_next(host: Host, message: outbox.OutboxMessage) -> bool:
     attempts = message.attempts + 1
     again_at = None
     if sent.again and attempts < GIVE_UP_AFTER_ATTEMPTS:
-        again_at = host.clock.protocol_now() + min(FIRST_PAUSE * 2 ** min(attempts - 1, 20), LONGEST_PAUSE)
+        pause = min(FIRST_PAUSE * 2 ** min(attempts - 1, 20), LONGEST_PAUSE)
+        again_at = host.clock.protocol_now() + max(pause, sent.wait)
     with host.storage.write() as tx:
         if sent.delivered:
             outbox.mark_delivered(tx, message, sent.answer, host.clock.now())
@@ -146,9 +173,15 @@ def _send(host: Host, message: outbox.OutboxMessage, partner: Partner | None) ->
         )
     except OutboundError as error:
         return Sent(delivered=False, answer=str(error))
-    if response.status in {200, 202, 204}:
+    if response.status in {202, 204} or (response.status == 200 and not response.body):
         return Sent(delivered=True, answer=f"answered {response.status}")
-    return Sent(delivered=False, answer=f"answered {response.status}")
+    if response.status == 200:
+        # A page of somebody else's at this address says 200 too: whoever took a message says 202 and nothing else (RFC 8935).
+        return Sent(delivered=False, answer="answered 200 with a page instead of a receipt")
+    wait = timedelta(0)
+    if response.status in {429, 503} and (asked := response.headers.get("retry-after", "")):
+        wait = retry_after(asked, host.clock.protocol_now())
+    return Sent(delivered=False, answer=f"answered {response.status}", wait=wait)
 
 
 def _tell_the_citizen(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pod_server.vault.host_key import HostKey
 
 NO_POD = PodId(0)
+_NEVER = 2**62
 _LABEL = "outbox-body"
 
 _COLUMNS = (
@@ -128,12 +129,22 @@ def messages(
     return [_message(row) for row in rows]
 
 
-def first_waiting(tx: Transaction, limit: int = 200) -> list[OutboxMessage]:
-    """The foremost waiting message of each partner: the only one that may be sent, since order is kept."""
+def first_waiting(tx: Transaction, due: datetime | None = None, limit: int = 200) -> list[OutboxMessage]:
+    """The foremost waiting message of each partner: the only one that may be sent, since order is kept.
+
+    Those that were never tried come first, then by when they are due: however many partners are away, what waits for one that
+    is there is among the first.
+
+    Args:
+        tx: Read in it.
+        due: Only what may be tried at this (real) time; else all.
+        limit: At most so many.
+    """
     rows = tx.all(
         f"SELECT {_COLUMNS} FROM outbox WHERE (client_id, sequence) IN "
-        "(SELECT client_id, MIN(sequence) FROM outbox WHERE state = 'waiting' GROUP BY client_id LIMIT ?)",
-        (limit,),
+        "(SELECT client_id, MIN(sequence) FROM outbox WHERE state = 'waiting' GROUP BY client_id) "
+        "AND next_attempt <= ? ORDER BY CASE WHEN attempts = 0 THEN 0 ELSE 1 END, next_attempt, client_id LIMIT ?",
+        (_NEVER if due is None else microseconds(due), limit),
     )
     return [_message(row) for row in rows]
 

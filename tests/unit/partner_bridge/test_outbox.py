@@ -7,7 +7,14 @@ from datetime import timedelta
 
 import pytest
 
-from partner_bridge.outbox import GIVE_UP_AFTER_ATTEMPTS, send_waiting, token_of
+from partner_bridge.outbox import (
+    AT_ONCE,
+    GIVE_UP_AFTER_ATTEMPTS,
+    RETRIES_AT_ONCE,
+    next_to_send,
+    send_waiting,
+    token_of,
+)
 from pod_server import grants, outbox
 from pod_server.identifiers import Actor
 from pod_server.outbound import OutboundFailed, Response
@@ -22,7 +29,7 @@ WEBHOOK = "https://partner.example/webhook"
 class Post:
     """An outside world that answers as it is told, and remembers what it was sent."""
 
-    answers: list[int | Exception] = field(default_factory=list)
+    answers: list[int | Exception | Response] = field(default_factory=list)
     answers_to: str = WEBHOOK
     sent: list[tuple[str, bytes, dict]] = field(default_factory=list)
 
@@ -31,7 +38,7 @@ class Post:
         if isinstance(answer, Exception):
             raise answer
         self.sent.append((url, body, dict(headers)))
-        return Response(answer, {}, b"", url)
+        return answer if isinstance(answer, Response) else Response(answer, {}, b"", url)
 
 
 @pytest.fixture
@@ -188,3 +195,46 @@ def test_a_token_is_signed_anew_at_each_try(sender, partner, clock):
     first = token_of(sender, message)
     clock.advance(timedelta(minutes=10))
     assert token_of(sender, message) != first
+
+
+def test_what_a_partner_asks_to_wait_is_waited(sender, post, partner, clock):
+    put(sender, partner, "k1")
+    post.answers = [Response(429, {"retry-after": "90"}, b"", WEBHOOK)]
+    assert send_waiting(sender) == 0
+    clock.advance(timedelta(seconds=89))
+    assert send_waiting(sender) == 0
+    assert len(post.sent) == 1
+    clock.advance(timedelta(seconds=1))
+    assert send_waiting(sender) == 1
+
+
+def test_a_page_at_the_partners_address_is_no_receipt(sender, post, partner, clock):
+    """A captive portal, a parked domain: they say 200 to everything."""
+    put(sender, partner, "k1")
+    post.answers = [Response(200, {}, b"<h1>Welcome</h1>", WEBHOOK)]
+    assert send_waiting(sender) == 0
+    assert seen(sender, partner) == [("waiting", 1)]
+    clock.advance(timedelta(seconds=2))
+    assert send_waiting(sender) == 1
+
+
+def test_however_many_partners_are_away_what_waits_for_another_is_found(sender, post, new_partner, clock, monkeypatch):
+    away = [new_partner(f"Borte {number}", webhook=f"https://away.example/{number}") for number in range(6)]
+    for each in away:
+        put(sender, each, "k")
+    monkeypatch.setattr(post, "post", lambda *_: Response(503, {}, b"", ""))
+    assert send_waiting(sender) == 0
+    there = new_partner("Her", webhook=WEBHOOK)
+    put(sender, there, "k")
+    with sender.storage.read() as tx:
+        assert [each.client_id for each in outbox.first_waiting(tx, clock.protocol_now(), limit=2)] == [there.client_id]
+        clock.advance(timedelta(seconds=5))
+        first, _ = outbox.first_waiting(tx, clock.protocol_now(), limit=2)
+        waiting = outbox.first_waiting(tx, clock.protocol_now())
+    assert first.client_id == there.client_id, "what was never tried comes before what was"
+    chosen = next_to_send(waiting, {})
+    assert [each.attempts for each in chosen] == [0, *[1] * RETRIES_AT_ONCE], (
+        "half of the senders are kept for the others"
+    )
+    assert next_to_send(waiting, {each.client_id: True for each in away[:RETRIES_AT_ONCE]}) == [first]
+    assert next_to_send(waiting, {f"p-{number}": False for number in range(AT_ONCE)}) == []
