@@ -111,6 +111,31 @@ class Bridge:
             else:
                 raise DeliveryRefused(answer.status_code, _problem(answer))
 
+    def push(self, connector: str, items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Deliver payloads in a partner's own format, which a connector of the host reads.
+
+        Nothing is remembered between two tries: what was taken is named by what is in it, and comes back as a duplicate.
+
+        Args:
+            connector: Its name, as the host's catalogue has it.
+            items: `{"grant": …, "payload": …}` each.
+
+        Returns:
+            What became of each activity in them, with the position of its `payload`.
+
+        Raises:
+            DeliveryRefused: the host refused it as a whole, or gave no answer.
+        """
+        body = b"".join(json.dumps(item, separators=(",", ":")).encode() + b"\n" for item in items)
+        try:
+            answer = self._ask("POST", f"/bridge/connectors/{connector}", body=body)
+        except httpx.TransportError as error:
+            raise DeliveryRefused(0, {"title": "No answer", "detail": str(error)}) from error
+        if not answer.is_success:
+            raise DeliveryRefused(answer.status_code, _problem(answer))
+        answered: list[dict[str, Any]] = answer.json()
+        return answered
+
     def _taken(self, name: str) -> int:
         """How many bytes of a delivery the host has; 0 where it knows nothing of it, or is not there."""
         try:
@@ -123,8 +148,9 @@ class Bridge:
         address = self._host + path
         headers = {"Authorization": f"DPoP {self._access_token()}"}
         if body:
-            headers |= {"Content-Type": "application/x-ndjson", "Idempotency-Key": name, "Upload-Offset": str(offset)}
-            headers["Content-Length"] = str(len(body) - offset)
+            headers |= {"Content-Type": "application/x-ndjson", "Content-Length": str(len(body) - offset)}
+        if body and name:
+            headers |= {"Idempotency-Key": name, "Upload-Offset": str(offset)}
         for _ in range(2):
             headers["DPoP"] = self._proof(method, address, self._token[0])
             content = (

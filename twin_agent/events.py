@@ -36,6 +36,7 @@ _MODES: dict[str, Title] = {
     "tram": {"nb": "Trikketur", "nn": "Trikketur", "en": "Tram trip"},
     "train": {"nb": "Togtur", "nn": "Togtur", "en": "Train trip"},
     "boat": {"nb": "Båttur", "nn": "Båttur", "en": "Boat trip"},
+    "bicycle": {"nb": "Sykkeltur", "nn": "Sykkeltur", "en": "Bicycle trip"},
 }
 _DRIVEN: Title = {"nb": "Kjøring", "nn": "Køyring", "en": "Driving"}
 _FRACTIONS: dict[str, Title] = {
