@@ -25,6 +25,8 @@ class Difference(StrEnum):
     KIND_REMOVED = "kind-removed"
     FIGURE_ADDED = "figure-added"
     FIGURE_REMOVED = "figure-removed"
+    DOCUMENT_ADDED = "document-added"
+    DOCUMENT_REMOVED = "document-removed"
     OPERATION_ADDED = "operation-added"
     OPERATION_REMOVED = "operation-removed"
     FINER = "finer"
@@ -50,6 +52,7 @@ _MORE = frozenset(
     {
         Difference.KIND_ADDED,
         Difference.FIGURE_ADDED,
+        Difference.DOCUMENT_ADDED,
         Difference.OPERATION_ADDED,
         Difference.FINER,
         Difference.LONGER,
@@ -88,6 +91,8 @@ def changes(present: GrantTerms, asked: GrantTerms) -> tuple[Change, ...]:
         *(Change(Difference.KIND_REMOVED, kind) for kind in sorted(present.kinds - asked.kinds)),
         *(Change(Difference.FIGURE_ADDED, each) for each in sorted(asked.figures - present.figures)),
         *(Change(Difference.FIGURE_REMOVED, each) for each in sorted(present.figures - asked.figures)),
+        *(Change(Difference.DOCUMENT_ADDED, each) for each in sorted(asked.documents - present.documents)),
+        *(Change(Difference.DOCUMENT_REMOVED, each) for each in sorted(present.documents - asked.documents)),
         *(Change(Difference.OPERATION_ADDED, each) for each in sorted(asked.operations - present.operations)),
         *(Change(Difference.OPERATION_REMOVED, each) for each in sorted(present.operations - asked.operations)),
     ]

@@ -80,6 +80,27 @@ def shortest_interval(granularity: str) -> timedelta:
     return length - timedelta(hours=1) if length >= timedelta(days=1) else length
 
 
+MOST_DOCUMENTS = 20
+_LONGEST_PATH = 300
+
+
+def is_document_path(path: str) -> bool:
+    """Whether a text names a document below a pod's root, in its one spelling: no container, no access rules, no way out.
+
+    >>> is_document_path("private/notes/today.ttl"), is_document_path("private/"), is_document_path("../kari/a")
+    (True, False, False)
+    """
+    segments = path.split("/")
+    return (
+        0 < len(path) <= _LONGEST_PATH
+        and path.isascii()
+        and path.isprintable()
+        and not any(letter in path for letter in " ?#\\")
+        and not any(segment in {"", ".", ".."} for segment in segments)
+        and not path.endswith((".acl", ".meta"))
+    )
+
+
 @dataclass(frozen=True)
 class GrantTerms:
     """The terms of one consent.
@@ -99,6 +120,7 @@ class GrantTerms:
         notice_hash: SHA-256 of that text, in hex.
         figures: Slugs of vocab/shared-figures.ttl: what the twin worked out that may be read.
         reads_per_day: The most readings a day (UTC); None for the usual number.
+        documents: Paths, below the pod's root, of documents that may be read whole, as they stand when they are read.
     """
 
     client_id: str
@@ -115,6 +137,7 @@ class GrantTerms:
     notice_hash: str = ""
     figures: frozenset[str] = frozenset()
     reads_per_day: int | None = None
+    documents: frozenset[str] = frozenset()
     shortest: dict[str, timedelta] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -127,12 +150,16 @@ class GrantTerms:
             raise TermsInvalid("client_id", "a consent is given to somebody")
         if not self.purpose:
             raise TermsInvalid("purpose", "a consent has one purpose")
-        if not self.kinds and not self.figures:
-            raise TermsInvalid("kinds", "a consent covers at least one kind of activity, or one figure")
+        if not self.kinds and not self.figures and not self.documents:
+            raise TermsInvalid("kinds", "a consent covers at least one kind of activity, one figure or one document")
         if not self.operations or not self.operations <= OPERATIONS:
             raise TermsInvalid("operations", "one or both of append and read")
         if self.figures and self.operations != {"read"}:
             raise TermsInvalid("figures", "the twin's figures are read, and nobody delivers them")
+        if self.documents and self.operations != {"read"}:
+            raise TermsInvalid("documents", "a document is read, and nobody delivers it")
+        if wrong := sorted(path for path in self.documents if not is_document_path(path)):
+            raise TermsInvalid("documents", f"{wrong[0][:60]!r} is no document's path below the pod's root")
         for name in ("history_from", "expires_at", "valid_to"):
             moment = getattr(self, name)
             if moment is not None and moment.tzinfo is None:
@@ -210,6 +237,7 @@ def narrowed(
     *,
     kinds: frozenset[str] | None = None,
     figures: frozenset[str] | None = None,
+    documents: frozenset[str] | None = None,
     granularity: str | Mapping[str, str] | None = None,
     history_from: datetime | None = None,
     expires_at: datetime | None = None,
@@ -227,11 +255,15 @@ def narrowed(
     readable = terms.figures if figures is None else figures
     if not readable <= terms.figures:
         raise TermsInvalid("figures", "more figures than were asked for")
+    whole = terms.documents if documents is None else documents
+    if not whole <= terms.documents:
+        raise TermsInvalid("documents", "more documents than were asked for")
     wanted = terms.granularity if granularity is None else granularity
     result = replace(
         terms,
         kinds=chosen,
         figures=readable,
+        documents=whole,
         granularity=wanted if isinstance(wanted, str) else {kind: wanted.get(kind, "") or EVENT for kind in chosen},
         history_from=max(terms.history_from, history_from or terms.history_from),
         expires_at=min(terms.expires_at, expires_at or terms.expires_at),
@@ -270,6 +302,7 @@ def merged(terms: GrantTerms, asked: GrantTerms) -> GrantTerms:
         valid_to=None if None in ends else max(end for end in ends if end is not None),
         quota_per_day=None if None in quotas else max(quota for quota in quotas if quota is not None),
         figures=terms.figures | asked.figures,
+        documents=terms.documents | asked.documents,
         reads_per_day=None if None in reads else max(each for each in reads if each is not None),
         retention=max(terms.retention, asked.retention, key=duration_of),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from consent.errors import TermsInvalid
-from consent.grant import LONGEST_CONSENT
+from consent.grant import LONGEST_CONSENT, MOST_DOCUMENTS
 from vocab.kinds import load_kinds
 from vocab.purposes import load_purposes
 from vocab.shared_figures import load_shared_figures
@@ -30,6 +30,8 @@ def require_new_terms(terms: GrantTerms, at: datetime) -> None:
         raise TermsInvalid("expires_at", "a consent ends in the future, and within five years")
     if terms.purpose not in load_purposes():
         raise TermsInvalid("purpose", f"one of {', '.join(sorted(load_purposes()))}")
+    if len(terms.documents) > MOST_DOCUMENTS:
+        raise TermsInvalid("documents", f"at most {MOST_DOCUMENTS} documents")
     if unknown := sorted(terms.figures - load_shared_figures().keys()):
         raise TermsInvalid("figures", f"{unknown[0][:60]!r} is no figure")
     if unknown := sorted(terms.kinds - load_kinds().by_slug.keys()):

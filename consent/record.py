@@ -8,6 +8,7 @@ nothing of the citizen but the pairwise subject (GDPR Art. 5(1)(c), 7(1)).
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -199,7 +200,7 @@ def consent_agreement(
                 {"leftOperand": "odrl:dateTime", "operator": "odrl:lt", "rightOperand": _moment(until)},
             ],
         }
-        for target in _targets(terms)
+        for target in [*_targets(terms), *(f"{iri}#{_named(path)}" for path in sorted(terms.documents))]
         for operation in sorted(terms.operations)
     ]
     agreement: dict[str, Any] = {
@@ -229,6 +230,11 @@ def _targets(terms: GrantTerms) -> list[str]:
     return [personal_data_of(kind)[0] for kind in sorted(terms.kinds)] + [
         load_shared_figures()[figure].iri for figure in sorted(terms.figures)
     ]
+
+
+def _named(path: str) -> str:
+    """What the record calls a document: its path in the characters of a fragment."""
+    return "document-" + hashlib.sha256(path.encode()).hexdigest()[:16]
 
 
 def _end_of(terms: GrantTerms, events: Sequence[GrantEvent]) -> datetime:
@@ -282,6 +288,16 @@ def _process(grant: Grant, circumstances: Circumstances) -> dict[str, Any]:
                 "necessity": "dpv:Optional",
             }
             for figure in sorted(terms.figures)
+        ]
+        + [
+            {
+                "id": f"{iri}#{_named(path)}",
+                "type": "PersonalData",
+                "broader": ["https://w3id.org/dpv#PersonalData"],
+                "identifier": path,
+                "necessity": "dpv:Optional",
+            }
+            for path in sorted(terms.documents)
         ],
         "processing": sorted({each for operation in terms.operations for each in _PROCESSING[operation]}),
         "dataSource": circumstances.partner.iri if "append" in terms.operations else f"{iri}#subject",

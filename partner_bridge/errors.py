@@ -106,6 +106,10 @@ class ReadingInvalid(BridgeError):
     """What a partner asks to read cannot be understood."""
 
 
+class NothingToRead(BridgeError):
+    """What the citizen chose to show is not there now."""
+
+
 class SourceInvalid(BridgeError):
     """What was said of a source cannot stand, or there is no such source."""
 
@@ -171,6 +175,7 @@ problems.declare(NoSuchSealedDelivery, "no-such-sealed-delivery", "No such seale
 problems.declare(NoSuchReceipt, "no-such-receipt", "No such receipt", 404)
 problems.declare(ReceiptInvalid, "receipt-invalid", "The receipt does not hold", 422)
 problems.declare(ReadingInvalid, "reading-invalid", "What is to be read cannot be understood", 400)
+problems.declare(NothingToRead, "nothing-to-read", "There is nothing to read there now", 404)
 problems.declare(SourceInvalid, "source-invalid", "The source cannot be used like this", 400)
 problems.declare(SourceUnreachable, "source-unreachable", "The source does not answer as it should", 502)
 problems.declare(SourceBusy, "source-busy", "The source asks for patience", 503)

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import partner_bridge.errors  # noqa: F401 - declares the problems
 from consent.decision import Refused
 from consent.reasons import Reason
-from partner_bridge.errors import ReadingInvalid
+from partner_bridge.errors import NothingToRead, ReadingInvalid
 from partner_bridge.read_answers import figures_document, graph_document
 from partner_bridge.shared import shared_activities, shared_figures
-from pod_server import figures
+from pod_server import documents, figures
 from pod_server.authorization.enforcement import (
     recheck_reading,
     record_read,
@@ -33,6 +33,7 @@ from pod_server.authorization.errors import refusal_error
 from pod_server.log.event import LogEvent
 from pod_server.log.ledger import append as append_to_log
 from pod_server.opening import open_pod
+from pod_server.representation import stored, trig, turtle
 from pod_server.vault.errors import PodLocked
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from pod_server.authorization.permit import Permit
     from pod_server.host import Host
     from pod_server.opening import OpenPod
+    from pod_server.representation.graph import Graph
 
 LONGEST_READ = timedelta(days=31)
 """How much of the window one reading of activities covers; the answer says where the next one begins."""
@@ -113,6 +115,41 @@ def read_graph(
     detail = {"kinds": _listed(wanted), "from": first.date().isoformat(), "to": last.date().isoformat()}
     _log(host, permit, at, action="read-activities", count=len(found), detail=detail)
     return graph_document(host, permit, found, at), last if last < until else None
+
+
+def read_document(host: Host, partner: Client, grant_id: str, path: str) -> Graph:
+    """One document that a grant lets its party read whole, as a graph whose own IRIs lie below the grant's address.
+
+    A document is kept relative to its pod's root, so it is read here against a root that this one party knows: the
+    pod's address and the WebID stand in no answer, unless the document's own words hold them.
+
+    Args:
+        host: This host.
+        partner: Who reads, already authenticated.
+        grant_id: The grant as the party names it.
+        path: Which document, as the consent names it.
+
+    Raises:
+        GrantRefused, PodLocked: as `read_figures`.
+        NothingToRead: there is no such document now, or it is no RDF.
+    """
+    at = host.clock.now()
+    permit = require_grant(host, partner, grant_id, (), "read", at)
+    assert permit.terms is not None
+    if path not in permit.terms.documents:
+        raise _refused(host, permit, Refused((Reason.FIGURE_NOT_GRANTED,)), at)
+    own = _opened(host, permit, at)
+    with host.storage.read() as tx:
+        found = documents.get(tx, own, path)
+    graph = None
+    if found is not None and found.media_type in {turtle.MEDIA_TYPE, trig.MEDIA_TYPE}:
+        graph = stored.read(found.content, f"{host.base_url}/bridge/grants/{permit.grant}/pod/")
+    detail = {"document": path[:200]}
+    if graph is None:
+        _log(host, permit, at, action="read-document", count=1, detail=detail, outcome="nothing-to-read")
+        raise NothingToRead("There is no such document now, or it is none that a graph could be read from.")
+    _log(host, permit, at, action="read-document", count=1, detail=detail)
+    return graph
 
 
 def _opened(host: Host, permit: Permit, at: datetime) -> OpenPod:

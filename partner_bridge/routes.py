@@ -21,7 +21,7 @@ from partner_bridge.connectors.normalising import normalise_items
 from partner_bridge.delivery import Item, deliver
 from partner_bridge.errors import BodyTooLarge, BodyUnreadable, KeyUnusable, LengthRequired, MediaTypeUnknown
 from partner_bridge.read_answers import media_type_for, written
-from partner_bridge.reading import read_figures, read_graph
+from partner_bridge.reading import read_document, read_figures, read_graph
 from partner_bridge.receipts import issue_receipt, list_receipts, read_receipt
 from partner_bridge.sealed_deliveries import find_sealed_delivery, inbox_for, take_in
 from partner_bridge.sources import find_source
@@ -29,6 +29,7 @@ from pod_server.authorization_server.tokens import verify_partner_request
 from pod_server.bodies import check_encoding
 from pod_server.http_problems import LARGE_BODIES_AT
 from pod_server.partner_limits import count_delivered
+from pod_server.representation import json_ld, turtle
 from pod_server.signing_keys import historical_jwks
 
 if TYPE_CHECKING:
@@ -109,6 +110,20 @@ def register(app: Flask, host: Host) -> None:
             more = [("kind", kind) for kind in kinds] + [("from", following.isoformat().replace("+00:00", "Z"))]
             more += [("to", request.args["to"])] if "to" in request.args else []
             answer.headers["Link"] = f'<{host.base_url}/bridge/grants/{grant}/graph?{urlencode(more)}>; rel="next"'
+        return answer
+
+    @app.get("/bridge/grants/<grant>/document")
+    def get_document(grant: str) -> Response:
+        party = verify_partner_request(host, request, apps_too=True)
+        media_type = media_type_for(request.headers.get("Accept"))
+        graph = read_document(host, party, grant, request.args.get("path", ""))
+        # Turtle has no named graphs: a document that has some is JSON-LD whatever is liked better.
+        as_turtle = media_type == turtle.MEDIA_TYPE and not graph.named
+        body = turtle.write(graph) if as_turtle else json_ld.write(graph)
+        answer = Response(body, content_type=turtle.MEDIA_TYPE if as_turtle else json_ld.MEDIA_TYPE)
+        answer.headers["Link"] = f'<{host.base_url}/-/oauth/grants/{grant}>; rel="{host.base_url}/vocab/bridge#grant"'
+        answer.headers["Cache-Control"] = "no-store"
+        answer.headers["Vary"] = "Accept"
         return answer
 
     @app.post("/bridge/sealed-deliveries")

@@ -553,8 +553,11 @@ def count_members(tx: Transaction, open_pod: OpenPod, container_path: str) -> in
 
 
 def _check_readable(open_pod: OpenPod, path: str) -> None:
-    if open_pod.permit.authority == "rules" and not path.endswith(RULES_SUFFIX):
+    permit = open_pod.permit
+    if permit.authority == "rules" and not path.endswith(RULES_SUFFIX):
         raise PermitExceeded
+    if permit.authority == "grant" and (permit.terms is None or path not in permit.terms.documents):
+        raise PermitExceeded  # a consent opens the documents that it names, each by its name
 
 
 def _check_writable(open_pod: OpenPod) -> None:

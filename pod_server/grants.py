@@ -334,10 +334,11 @@ def narrow(
     actor: Actor,
     kinds: frozenset[str] | None = None,
     figures_kept: frozenset[str] | None = None,
+    documents_kept: frozenset[str] | None = None,
     granularity: str | Mapping[str, str] | None = None,
     expires_at: datetime | None = None,
 ) -> Grant:
-    """Allow less from now on: fewer kinds or figures, coarser, or shorter; what was delivered stays. Never more than was agreed.
+    """Allow less from now on: fewer kinds, figures or documents, coarser, or shorter; what was delivered stays. Never more than was agreed.
 
     A delivery that was decided under the wider terms and is not yet written is refused with `consent-changed`.
 
@@ -348,7 +349,14 @@ def narrow(
     """
 
     def less(terms: GrantTerms) -> GrantTerms:
-        return narrowed(terms, kinds=kinds, figures=figures_kept, granularity=granularity, expires_at=expires_at)
+        return narrowed(
+            terms,
+            kinds=kinds,
+            figures=figures_kept,
+            documents=documents_kept,
+            granularity=granularity,
+            expires_at=expires_at,
+        )
 
     return _change(host, pod_id, grant_id, EventKind.NARROWED, actor=actor, urgent=True, change=less)
 

@@ -12,6 +12,7 @@ from twin_activities import electricity, trip
 from twin_citizen import Citizen
 
 import partner_bridge.routes
+from pod_server import documents
 from pod_server.authentication.session import cookie_settings, create_session
 
 if TYPE_CHECKING:
@@ -78,11 +79,20 @@ class ReadingApp(SolidApp):
         assert answer.status_code == 200, answer.text
         return answer.json
 
-    def read(self, token: str, path: str, method: str = "GET", **options: Any) -> TestResponse:
+    def read(
+        self, token: str, path: str, method: str = "GET", accept: str = "application/ld+json", **options: Any
+    ) -> TestResponse:
         """A request to the bridge with the token and a proof of the app's key."""
         address = f"{self.host.base_url}{path}"
         headers = self.authorised(method, address.partition("?")[0], token, **options)
-        return self.client.open(path, method=method, headers={"Accept": "application/ld+json", **headers})
+        return self.client.open(path, method=method, headers={"Accept": accept, **headers})
+
+
+def put_document(near: Neighbourhood, path: str, content: bytes, media_type: str = "text/turtle") -> None:
+    """A document of Kari's, in the form that pods keep."""
+    own, host = near.kari.own(), near.town.host
+    with host.storage.write() as tx:
+        documents.put(tx, own, path, media_type, content, public=False, at=host.clock.now())
 
 
 @dataclass

@@ -94,6 +94,7 @@ class Ask:
     notice_version: str
     reads: bool = False
     figures: list[Option] = field(default_factory=list)
+    documents: list[Option] = field(default_factory=list)
     changes: tuple[tuple[str, bool], ...] = ()
     replaces: str = ""
     partner_says: str = ""
@@ -227,7 +228,10 @@ def ask_about(visit: Visit, client: Partner, terms: GrantTerms, action: str) -> 
     ]
     said = notice_of(visit.host, client, terms)
     version = READ_NOTICE_VERSION if terms.operations == {"read"} else NOTICE_VERSION
-    names = w.listing([option.title[:1].lower() + option.title[1:] for option in [*readable, *options]])
+    whole = [Option(path, path, t("ask.document-words")) for path in sorted(terms.documents)]
+    names = w.listing(
+        [*(option.title[:1].lower() + option.title[1:] for option in [*readable, *options]), *sorted(terms.documents)]
+    )
     return Ask(
         action=action,
         partner=partner,
@@ -239,6 +243,7 @@ def ask_about(visit: Visit, client: Partner, terms: GrantTerms, action: str) -> 
         appends="append" in terms.operations,
         reads=reads,
         figures=readable,
+        documents=whole,
         kinds=options,
         granularities=granularities,
         durations=durations,
@@ -268,7 +273,8 @@ def ask_about(visit: Visit, client: Partner, terms: GrantTerms, action: str) -> 
                 t(
                     "know.history-words" if "append" in terms.operations else "know.history-read",
                     date=w.date(terms.history_from),
-                ),
+                )
+                + (" " + t("know.history-until", date=w.date(terms.valid_to)) if terms.valid_to else ""),
             ),
             ("x", t("know.no"), t("know.no-words", date=again)),
             (
@@ -311,11 +317,11 @@ def with_preview(host: Host, visit: Visit, own: OpenPod, terms: GrantTerms, ask:
     if not ask.reads:
         return ask
     lines = preview(host, visit, own, terms)
-    figures, kinds = (
+    figures, kinds, documents = (
         [replace(option, now=tuple(lines.get(option.value, ()))) for option in options]
-        for options in (ask.figures, ask.kinds)
+        for options in (ask.figures, ask.kinds, ask.documents)
     )
-    return replace(ask, figures=figures, kinds=kinds)
+    return replace(ask, figures=figures, kinds=kinds, documents=documents)
 
 
 def notice_text(visit: Visit, ask: Ask) -> str:
@@ -328,7 +334,7 @@ def notice_text(visit: Visit, ask: Ask) -> str:
             *((t("ask.partner-says", partner=ask.partner), ask.partner_says) if ask.partner_says else ()),
             *((ask.replaces, *(words for words, _ in ask.changes)) if ask.replaces else ()),
             t("ask.what-append") if ask.appends else t("ask.what-read"), *_lines(visit, ask, ask.figures),
-            *_lines(visit, ask, ask.kinds),
+            *_lines(visit, ask, ask.kinds), *_lines(visit, ask, ask.documents),
             *((t("ask.how-fine"), *_lines(visit, ask, ask.granularities)) if len(ask.granularities) > 1 else ()),
             t("ask.how-long"), *_lines(visit, ask, ask.durations),
             t("ask.know"), *(line for _, question, answer in ask.know for line in (question, answer)),
@@ -458,7 +464,8 @@ def answer_consent_request(host: Host, interaction_id: str) -> AnyResponse:
     answer = request.form.get("answer", "")
     chosen = frozenset(request.form.getlist("kind")) & terms.kinds
     figures = frozenset(request.form.getlist("figure")) & terms.figures
-    ticked = chosen | figures
+    documents = frozenset(request.form.getlist("document")) & terms.documents
+    ticked = chosen | figures | documents
     ask = ask_of(visit, interaction, who, standing)
     if address := turn_away(host, interaction_id, who.pod_id):
         # The citizen has said no in another tab meanwhile; asking again so soon is pressing.
@@ -484,6 +491,7 @@ def answer_consent_request(host: Host, interaction_id: str) -> AnyResponse:
             refused=False,
             kinds=chosen,
             figures=figures,
+            documents=documents,
             granularity=granularity_chosen(terms, chosen, fineness) if chosen else None,
             expires_at=until,
             notice_version=version,

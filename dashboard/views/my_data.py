@@ -118,7 +118,7 @@ def grant_card(visit: Visit, view: grants.GrantView, who: Standpoint | None = No
     slugs = sorted(grant.terms.kinds)
     titles = [kinds[slug].labels[visit.language].title for slug in slugs]
     fineness = {grant.terms.granularity_of(slug) for slug in slugs}
-    gives = w.listing([*figure_titles(visit, grant.terms.figures), *titles])
+    gives = w.listing([*figure_titles(visit, grant.terms.figures), *titles, *sorted(grant.terms.documents)])
     if len(fineness) == 1:
         gives = t("grant.gives-at", kinds=gives, granularity=t(f"granularity.{fineness.pop()}").lower())
     purpose = load_purposes().get(grant.terms.purpose)

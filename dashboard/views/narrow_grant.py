@@ -58,6 +58,7 @@ def narrow_page(host: Host, grant_id: str, authority: str = "", *, problem: str 
             for slug, figure in load_shared_figures().items()
             if slug in terms.figures
         ],
+        documents=[Option(path, path, t("ask.document-words")) for path in sorted(terms.documents)],
         appends="append" in terms.operations,
         granularities=_granularities(visit, terms),
         durations=[
@@ -110,15 +111,17 @@ def narrow_grant(host: Host, grant_id: str, authority: str = "") -> AnyResponse:
     terms = grants.find_grant(host, who.pod_id, grant_id).terms
     kinds = frozenset(request.form.getlist("kind")) & terms.kinds
     figures = frozenset(request.form.getlist("figure")) & terms.figures
+    documents = frozenset(request.form.getlist("document")) & terms.documents
     fineness, duration = request.form.get("granularity", AS_NOW), request.form.get("duration", AS_NOW)
     untils = {f"P{months}M": until for months, until, is_wish in durations_of(terms, visit.now) if not is_wish}
-    if not kinds and not figures:
+    if not kinds and not figures and not documents:
         return narrow_page(host, grant_id, authority, problem=t("narrow.nothing"))
     if fineness != AS_NOW and fineness not in {option.value for option in _granularities(visit, terms)}:
         return narrow_page(host, grant_id, authority, problem=t("ask.no-granularity"))
     if duration != AS_NOW and duration not in untils:
         return narrow_page(host, grant_id, authority, problem=t("ask.no-duration"))
-    if (kinds, figures) == (terms.kinds, terms.figures) and fineness == AS_NOW and duration == AS_NOW:
+    kept = (kinds, figures, documents) == (terms.kinds, terms.figures, terms.documents)
+    if kept and fineness == AS_NOW and duration == AS_NOW:
         return narrow_page(host, grant_id, authority, problem=t("narrow.same"))
     grants.narrow(
         host,
@@ -127,6 +130,7 @@ def narrow_grant(host: Host, grant_id: str, authority: str = "") -> AnyResponse:
         actor=who.actor,
         kinds=kinds,
         figures_kept=figures,
+        documents_kept=documents,
         granularity=None if fineness == AS_NOW or not kinds else granularity_chosen(terms, kinds, fineness),
         expires_at=untils.get(duration),
     )

@@ -105,6 +105,7 @@ def _page_of(visit: Visit, view: grants.GrantView, receipt: dict[str, Any]) -> R
             for kind in sorted(terms.kinds)
         ]
         + figure_titles(visit, terms.figures)
+        + sorted(terms.documents)
     )
     retention = (
         t("receipt.retention-read", partner=partner, duration=visit.wording.duration(terms.retention))

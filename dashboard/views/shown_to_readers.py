@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from partner_bridge.reading import LONGEST_READ
 from partner_bridge.shared import LOCAL, shared_activities, shared_figures
-from pod_server import figures
+from pod_server import documents, figures
+from pod_server.representation import stored, trig, turtle
 from vocab.kinds import load_kinds
 from vocab.shared_figures import load_shared_figures
 
@@ -67,6 +68,14 @@ def preview(host: Host, visit: Visit, own: OpenPod, terms: GrantTerms) -> dict[s
             lines[kind] = [t("ask.now-nothing")]
         elif count > _LATEST:
             lines[kind].append(t("ask.now-more", count=w.number(count - _LATEST)))
+    for path in sorted(terms.documents):
+        with host.storage.read() as tx:
+            document = documents.get(tx, own, path)
+        if document is None or document.media_type not in {turtle.MEDIA_TYPE, trig.MEDIA_TYPE}:
+            lines[path] = [t("ask.now-no-document")]
+        else:
+            facts = len(stored.read(document.content, f"{host.base_url}/{own.pod.handle}/").quads)
+            lines[path] = [t("ask.now-document", count=w.number(facts), date=w.date(document.modified))]
     return lines
 
 

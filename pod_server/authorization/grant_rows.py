@@ -65,6 +65,7 @@ def terms_to_json(terms: GrantTerms) -> dict[str, Any]:
         "notice_hash": terms.notice_hash,
         "figures": sorted(terms.figures),
         "reads_per_day": terms.reads_per_day,
+        "documents": sorted(terms.documents),
     }
 
 
@@ -85,6 +86,7 @@ def terms_from_json(value: dict[str, Any]) -> GrantTerms:
         notice_hash=value["notice_hash"],
         figures=frozenset(value.get("figures", ())),
         reads_per_day=value.get("reads_per_day"),
+        documents=frozenset(value.get("documents", ())),
     )
 
 

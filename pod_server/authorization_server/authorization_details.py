@@ -34,10 +34,12 @@ class _Detail(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     valid_to: str = msgspec.field(name="validTo")
     datatypes: list[str] = msgspec.field(default_factory=list)
     figures: list[str] = msgspec.field(default_factory=list)
+    documents: list[str] = msgspec.field(default_factory=list)
     actions: list[str] | None = None
     locations: list[str] | None = None
     granularity: str | dict[str, str] = "event"
     history_from: str | None = None
+    history_to: str | None = None
     retention: str = "P13M"
     max_records_per_day: int | None = None
     max_reads_per_day: int | None = None
@@ -126,8 +128,10 @@ def terms_asked_for(host: Host, client_id: str, text: str) -> GrantTerms:
         raise _refused(f"figures are asked for by the type {read_type(host)}")
     if unknown := sorted(set(detail.figures) - load_shared_figures().keys()):
         raise _refused(f"figures: {unknown[0][:60]!r} is none of {', '.join(load_shared_figures())}")
-    if not 1 <= len(detail.datatypes) + len(detail.figures) <= 20:
-        raise _refused("datatypes names one to twenty kinds of activity, or figures so many figures")
+    if detail.documents and not reads:
+        raise _refused(f"documents are asked for by the type {read_type(host)}")
+    if not 1 <= len(detail.datatypes) + len(detail.figures) + len(detail.documents) <= 20:
+        raise _refused("datatypes names one to twenty kinds of activity, or figures and documents so many of theirs")
     if detail.max_reads_per_day is not None and "read" not in actions:
         raise _refused("max_reads_per_day is for who reads")
     kinds = frozenset(_kind_slug(name) for name in detail.datatypes)
@@ -146,6 +150,8 @@ def terms_asked_for(host: Host, client_id: str, text: str) -> GrantTerms:
             granularity=granularity,
             history_from=now if detail.history_from is None else _moment(detail.history_from, "history_from"),
             expires_at=expires_at,
+            valid_to=None if detail.history_to is None else _moment(detail.history_to, "history_to"),
+            documents=frozenset(detail.documents),
             retention=detail.retention,
             quota_per_day=detail.max_records_per_day,
             figures=frozenset(detail.figures),
@@ -183,6 +189,10 @@ def details_of(host: Host, grant: Grant, subject: Subject) -> list[dict[str, Any
     }
     if terms.figures:
         detail["figures"] = sorted(terms.figures)
+    if terms.documents:
+        detail["documents"] = sorted(terms.documents)
+    if terms.valid_to is not None:
+        detail["history_to"] = terms.valid_to.isoformat()
     if terms.quota_per_day is not None:
         detail["max_records_per_day"] = terms.quota_per_day
     if terms.reads_per_day is not None:

@@ -69,6 +69,7 @@ class Answer:
         refused: True for no; the rest is then ignored.
         kinds: The kinds that were chosen.
         figures: The figures that were chosen.
+        documents: The documents that were chosen.
         granularity: Coarser than asked for, or None for as asked.
         history_from: Later than asked for, or None for as asked.
         expires_at: Earlier than asked for, or None for as asked.
@@ -79,6 +80,7 @@ class Answer:
     refused: bool
     kinds: frozenset[str] = frozenset()
     figures: frozenset[str] = frozenset()
+    documents: frozenset[str] = frozenset()
     granularity: str | Mapping[str, str] | None = None
     history_from: datetime | None = None
     expires_at: datetime | None = None
@@ -149,6 +151,7 @@ def answer_interaction(
             terms,
             kinds=answer.kinds,
             figures=answer.figures,
+            documents=answer.documents,
             granularity=answer.granularity,
             history_from=answer.history_from,
             expires_at=answer.expires_at,

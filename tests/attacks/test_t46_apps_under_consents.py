@@ -6,11 +6,15 @@ import json
 from datetime import timedelta
 
 import pytest
-from reading_app import DOCUMENT, READER_SCOPE, described, details, neighbourhood
+from reading_app import DOCUMENT, READER_SCOPE, described, details, neighbourhood, put_document
 from solid_app import BACK, query_of
 
-from pod_server import grants
+from pod_server import documents, grants
+from pod_server.authorization.enforcement import require_grant
+from pod_server.authorization_server.tokens import AuthenticatedPartner
+from pod_server.errors import PermitExceeded
 from pod_server.identifiers import Actor
+from pod_server.opening import open_pod
 
 OTHER = "https://other.example/id.jsonld"
 CITIZEN = Actor("citizen")
@@ -188,3 +192,55 @@ def test_the_database_does_not_say_which_app_reads(near):
             assert rows, table
             assert not [row for row in rows if "app.example" in repr(row)], table
     assert BACK.startswith("https://app.example")
+
+
+def test_a_document_that_was_not_named_stays_shut_to_door_and_permit_alike(near):
+    put_document(near, "private/notes/heating", b'<a> <http://schema.org/text> "yes" .')
+    put_document(near, "private/diary", b'<a> <http://schema.org/text> "no" .')
+    app = near.app()
+    page = app.page(near.browser, asked=details(app.host, figures=None, documents=["private/notes/heating"]))
+    given = app.redeem(
+        app.code(near.browser, page, figure=[], document=["private/notes/heating", "private/diary"])
+    ).json
+    place = f"/bridge/grants/{given['grant_id']}/document?path="
+    assert app.read(given["access_token"], place + "private/notes/heating").status_code == 200
+    for path in ("private/diary", "private/notes/../diary", "private/notes/heating.acl", "", "/private/notes/heating"):
+        assert slug(app.read(given["access_token"], place + path)) == "figure-not-granted", path
+    # The Permit itself holds, whoever forgets to ask.
+    permit = require_grant(
+        app.host, AuthenticatedPartner(view_client(near, given), "", None, ""), given["grant_id"], (), "read",
+        app.host.clock.now(),
+    )  # fmt: skip
+    own = open_pod(app.host, permit)
+    with app.host.storage.read() as tx, pytest.raises(PermitExceeded):
+        documents.get(tx, own, "private/diary")
+
+
+def view_client(near, given):
+    return grants.find_grant(near.town.host, near.kari.pod_id, given["grant_id"]).terms.client_id
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../ola/diary",
+        "private/",
+        "",
+        "a//b",
+        "./a",
+        "private/a.acl",
+        "private/a.meta",
+        "a\\b",
+        "a?b",
+        "a#b",
+        "a b",
+        "æ",
+        "x" * 301,
+    ],
+)
+def test_paths_that_lead_elsewhere_cannot_be_asked_for(near, path):
+    app = near.app()
+    asked = details(app.host, figures=None, documents=[path])
+    assert query_of(app.arrive(near.browser, **READER_SCOPE, authorization_details=asked))["error"] == (
+        "invalid_authorization_details"
+    )

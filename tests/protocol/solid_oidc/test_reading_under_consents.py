@@ -6,7 +6,7 @@ import json
 from datetime import timedelta
 
 import pytest
-from reading_app import DOCUMENT, details, neighbourhood
+from reading_app import DOCUMENT, details, neighbourhood, put_document
 from solid_app import query_of
 
 from pod_server import grants
@@ -145,3 +145,62 @@ def test_what_an_app_cannot_ask_is_told_to_it(near, parameters, error):
     answer = app.arrive(near.browser, **asked)
     assert answer.status_code == 303
     assert query_of(answer)["error"] == error
+
+
+NOTE = (
+    b'<private/notes/heating#it> <http://schema.org/about> <profile/card#me> ; <http://schema.org/text> "Heat pump" .'
+)
+PATH = "private/notes/heating"
+
+
+def document_of(given, path=PATH):
+    return f"/bridge/grants/{given['grant_id']}/document?path={path}"
+
+
+def test_a_named_document_is_read_whole_and_says_nothing_of_where_the_pod_is(near):
+    put_document(near, PATH, NOTE)
+    app = near.app()
+    page = app.page(near.browser, asked=details(app.host, figures=None, documents=[PATH]))
+    shown = near.browser.get(page, headers={"Accept": "text/html", "Accept-Language": "en"}).text
+    assert PATH in shown
+    assert "2 facts, last changed" in shown
+    given = app.redeem(app.code(near.browser, page, figure=[], document=[PATH])).json
+    assert given["authorization_details"][0]["documents"] == [PATH]
+    answer = app.read(given["access_token"], document_of(given), accept="text/turtle")
+    assert answer.status_code == 200, answer.text
+    assert "Heat pump" in answer.text
+    assert f"/bridge/grants/{given['grant_id']}/pod/profile/card#me" in answer.text
+    assert "/kari/" not in answer.text
+    (event,) = log_of(near, "read-document")
+    assert (event.detail, event.purpose) == ({"document": PATH}, "personal-footprint")
+    put_document(near, PATH, NOTE.replace(b"Heat pump", b"Stove"))
+    assert "Stove" in app.read(given["access_token"], document_of(given)).text, "as it stands when it is read"
+
+
+def test_what_is_not_there_or_no_graph_is_told_and_stands_in_the_log(near):
+    app = near.app()
+    put_document(near, "private/photo", b"\x89PNG", "image/png")
+    page = app.page(near.browser, asked=details(app.host, figures=None, documents=[PATH, "private/photo"]))
+    given = app.redeem(app.code(near.browser, page, figure=[], document=[PATH, "private/photo"])).json
+    for path in (PATH, "private/photo"):
+        answer = app.read(given["access_token"], document_of(given, path))
+        assert (answer.status_code, answer.json["type"].rpartition("/")[2]) == (404, "nothing-to-read")
+    assert [event.outcome for event in log_of(near, "read-document")] == ["nothing-to-read"] * 2
+
+
+def test_readings_of_a_kind_for_a_period_end_where_the_period_ends(near):
+    app = near.app()
+    asked = details(
+        app.host, figures=None, datatypes=["ElectricityReading"], granularity="event",
+        history_from="2026-11-21T12:00:00Z", history_to="2026-11-22T12:00:00Z",
+    )  # fmt: skip
+    page = app.page(near.browser, asked=asked)
+    shown = near.browser.get(page, headers={"Accept": "text/html", "Accept-Language": "en"}).text
+    assert "Nothing after 22 November 2026" in shown
+    given = app.redeem(app.code(near.browser, page, figure=[], kind=["electricity-reading"], granularity="event")).json
+    assert given["authorization_details"][0]["history_to"].startswith("2026-11-22T12:00")
+    answer = app.read(given["access_token"], f"/bridge/grants/{given['grant_id']}/graph?from=2026-11-01")
+    starts = sorted(part["start"] for part in json.loads(answer.data)["part"])
+    assert starts
+    assert starts[0] >= "2026-11-21T12:00"
+    assert starts[-1] < "2026-11-22T12:00"

@@ -217,3 +217,15 @@ def test_the_record_names_the_exact_text_that_was_read():
 def test_every_member_of_a_receipt_is_defined_by_its_context_and_so_signed():
     for history in HISTORIES.values():
         assert data_integrity.canonical(receipt_of(history), {BASE + CONTEXT_PATH: load_consent_context()})
+
+
+def test_a_grant_to_read_documents_makes_a_whole_record_that_names_each():
+    terms = replace(
+        TERMS, kinds=frozenset(), documents=frozenset({"private/heating"}), operations=frozenset({"read"}),
+        granularity="event",
+    )  # fmt: skip
+    receipt = receipt_of(["given"], terms)
+    assert complaints(receipt) == []
+    (data,) = receipt["record"]["process"]["personalData"]
+    assert data["identifier"] == "private/heating"
+    assert [rule["target"] for rule in receipt["agreement"]["permission"]] == [data["id"]]
