@@ -220,9 +220,7 @@ def decode(raw: bytes, base_url: str, at: datetime) -> Activity:
     """
     kinds = load_kinds()
     activity = kinds.decode(raw, base_url)
-    implausible = kinds.by_slug[activity.kind].implausible(activity, at)
-    if implausible is not None:
-        raise NotAnActivity("$.start", implausible)
+    kinds.by_slug[activity.kind].require_plausible(activity, at)
     return activity
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from pod_server import problems
-from vocab.errors import NotAnActivity
+from vocab.errors import Implausible, NotAnActivity, PersonInText
 
 
 class BridgeError(Exception):
@@ -161,6 +161,8 @@ class ConnectionGone(BridgeError):
 
 
 problems.declare(NotAnActivity, "not-an-activity", "Not an activity of a known kind", 422, members=("path", "reason"))
+problems.declare(Implausible, "implausible", "More than there can be", 422, members=("path", "reason"))
+problems.declare(PersonInText, "person-in-text", "A person named in a free text", 422, members=("path", "reason"))
 problems.declare(BrokenItem, "broken-item", "An item that cannot be read", 400)
 problems.declare(BodyUnreadable, "body-unreadable", "A delivery that cannot be read", 400)
 problems.declare(BodyTooLarge, "delivery-too-large", "The delivery is too large", 413)

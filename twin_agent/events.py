@@ -77,6 +77,7 @@ class TwinEvent(msgspec.Struct, omit_defaults=False):
     receipt: str = ""
     ticket: str = ""
     device: str = ""
+    unusual: bool = False
 
 
 _decode = msgspec.json.Decoder(TwinEvent).decode
@@ -146,6 +147,7 @@ def event_of(activity: Activity, factor: Factor | None, *, grant: str, partner: 
         receipt=getattr(activity, "receipt", None) or "",
         ticket=getattr(activity, "ticket", None) or "",
         device=activity.source or "",
+        unusual=kind.unusual(activity) is not None,
     )
 
 

@@ -111,6 +111,7 @@ class Why:
         counted: False where the figures count another record for the same event, or where no factor is known.
         rule: The counting rule that leaves it out (`vocab.counting_rules`); "" where none does.
         also_told_by: Who else tells of the same event and is not counted, with the rule's title.
+        unusual: The quantity is beyond what is likely (vocab/plausibility.py), though not impossible.
     """
 
     seq: int
@@ -146,6 +147,7 @@ class Why:
     not_counted_reason: Words | None
     rule: str = ""
     also_told_by: tuple[tuple[str, Words], ...] = ()
+    unusual: bool = False
 
 
 @dataclass(frozen=True)
@@ -223,6 +225,7 @@ def explain(host: Host, open_pod: OpenPod, seq: int) -> Why | None:
         not_counted_reason=reason,
         rule=rule,
         also_told_by=also,
+        unusual=event.unusual,
     )
 
 

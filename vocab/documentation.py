@@ -69,6 +69,12 @@ def _kind(kind: Kind) -> list[str]:
         f"| `@type` | `{kind.type_name}` | yes | | |",
         *(_member(member) for member in kind.members),
         "",
+        *(
+            f"Unusual above {bound.unlikely:g} {kind.unit}{'' if bound.measure == 'quantity' else ' ' + bound.measure.replace('-', ' ')}, "
+            f"refused above {bound.impossible:g}: {bound.source}. Free text, searched for what names a person: "
+            f"{', '.join(f'`{name}`' for _, name in kind.free_text)}.\n"
+            for bound in kind.bounds
+        ),
         f"An example (`{name}`):",
         "",
         "```json",

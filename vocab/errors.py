@@ -30,6 +30,14 @@ class NotAnActivity(VocabularyError):
         self.reason = reason
 
 
+class Implausible(NotAnActivity):
+    """A record that no meter, watch or shop can have made: its rate is beyond what is physically there."""
+
+
+class PersonInText(NotAnActivity):
+    """A free text that holds what names a person: a national number, an e-mail address, a telephone number."""
+
+
 class NoFactor(VocabularyError):
     """No emission factor is known for this kind, discriminator, time and place: the footprint is unknown, not zero."""
 

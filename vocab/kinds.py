@@ -14,13 +14,14 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, cast, get_args
 
 import msgspec
 import pyoxigraph as ox
 
-from vocab.errors import BrokenVocabulary, NotAnActivity
-from vocab.terms import FOLDER, QUDT, RDF, RDFS, SHACL, SKOS, TVILLING, XSD, Graph
+from vocab.errors import BrokenVocabulary, Implausible, NotAnActivity, PersonInText
+from vocab.plausibility import Bound, Measure, person_in
+from vocab.terms import DCTERMS, FOLDER, QUDT, RDF, RDFS, SHACL, SKOS, TVILLING, XSD, Graph
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +35,12 @@ CONTEXT_PATH = "/vocab/context.jsonld"
 MAXIMUM_RECORD_BYTES = 8192
 """One record's size; the largest valid record is far smaller unless its zones run on."""
 
+_SHORTEST_PERSON = 5
+_PERSONS = {
+    "national-number": "holds a national identity number (eleven digits with the right check digits); leave it out",
+    "e-mail": "holds an e-mail address, and no field asks for one; leave it out",
+    "telephone": "holds a telephone number, and no field asks for one; leave it out",
+}
 _DOUBLE = ox.NamedNode(f"{XSD}double")
 _DATE_TIME = f"{XSD}dateTime"
 
@@ -106,7 +113,8 @@ class Label:
 class Member:
     """One member of a kind's record, as its shape has it.
 
-    `constraints` are the shape's own words (sh:pattern, sh:maxLength …), for the documentation.
+    `constraints` are the shape's own words (sh:pattern, sh:maxLength …), for the documentation; `free_text` says that
+    people write in it.
     """
 
     name: str
@@ -117,6 +125,7 @@ class Member:
     repeated: bool
     allowed: tuple[str, ...]
     constraints: dict[str, str] = field(default_factory=dict)
+    free_text: bool = False
 
 
 @dataclass(frozen=True)
@@ -135,6 +144,8 @@ class Kind:
         discriminator_member: The member that, beside the kind, chooses the emission factor; or None.
         maximum_age: Older records are implausible.
         maximum_duration: Longer records are implausible.
+        bounds: What is too much to be usual, or possible.
+        free_text: Attribute and name of each member that people write in.
         personal_data: IRIs of DPV's personal data categories.
         members: The record's members, common ones first.
         folder: Where its data lies.
@@ -151,6 +162,8 @@ class Kind:
     discriminator_member: str | None
     maximum_age: timedelta
     maximum_duration: timedelta
+    bounds: tuple[Bound, ...]
+    free_text: tuple[tuple[str, str], ...]
     personal_data: tuple[str, ...]
     members: tuple[Member, ...]
     folder: Path
@@ -169,6 +182,43 @@ class Kind:
         if activity.start < at - self.maximum_age:
             return f"the record is older than {_days(self.maximum_age)}"
         return None
+
+    def require_plausible(self, activity: Activity, at: datetime) -> None:
+        """Refuse what cannot be true, or is about somebody whom no field asks for.
+
+        Args:
+            activity: A decoded record of this kind.
+            at: When it was delivered.
+
+        Raises:
+            NotAnActivity: its times cannot be right.
+            Implausible: it holds more than there can be; the error says how much there can be.
+            PersonInText: a free text names a person. The error says what, never which.
+        """
+        # Every record of every delivery passes here: each time is read once, and what a rate allows is one product.
+        start = activity.start
+        length = activity.end - start
+        if length > self.maximum_duration or start < at - self.maximum_age:
+            raise NotAnActivity("$.start", self.implausible(activity, at) or "")
+        seconds = length.total_seconds()
+        for bound in self.bounds:
+            if activity.quantity > bound.allowed(seconds):
+                what = "" if bound.measure == "quantity" else " " + bound.measure.replace("-", " ")
+                raise Implausible(
+                    "$.quantity",
+                    f"more than {bound.impossible:g} {self.unit}{what} is not possible: check unit and times",
+                )
+        for attribute, name in self.free_text:
+            text = getattr(activity, attribute)
+            if text is not None and len(text) >= _SHORTEST_PERSON:
+                found = person_in(text)
+                if found is not None:
+                    raise PersonInText(f"$.{name}", _PERSONS[found])
+
+    def unusual(self, activity: Activity) -> Bound | None:
+        """The bound above which a record that was taken in is unlikely; None where it is usual."""
+        seconds = (activity.end - activity.start).total_seconds()
+        return next((each for each in self.bounds if activity.quantity > each.usual(seconds)), None)
 
     def examples(self, verdict: Literal["valid", "invalid"]) -> dict[str, bytes]:
         """The example records by name."""
@@ -300,6 +350,8 @@ def _load_kind(folder: Path, context: dict[str, Any]) -> Kind:
         discriminator_member=graph.text(node, f"{TVILLING}discriminator"),
         maximum_age=_duration(graph.required(node, f"{TVILLING}maximumAge")),
         maximum_duration=_duration(graph.required(node, f"{TVILLING}maximumDuration")),
+        bounds=tuple(_bound(graph, each) for each in graph.objects(node, f"{TVILLING}plausible")),
+        free_text=tuple((member.attribute, member.name) for member in members if member.free_text),
         personal_data=tuple(str(each.value) for each in graph.objects(node, "https://w3id.org/dpv#hasPersonalData")),
         members=tuple(members),
         folder=folder,
@@ -339,7 +391,22 @@ def _member(graph: Graph, shape: Subject, terms: dict[str, str]) -> Member:
         repeated=graph.text(shape, f"{SHACL}maxCount") is None,
         allowed=allowed,
         constraints=constraints,
+        free_text=graph.text(shape, f"{TVILLING}freeText") == "true",
     )
+
+
+def _bound(graph: Graph, node: ox.NamedNode | ox.BlankNode | ox.Literal) -> Bound:
+    if isinstance(node, ox.Literal):
+        raise BrokenVocabulary("a bound that is a literal")
+    bound = Bound(
+        graph.required(node, f"{TVILLING}measure"),
+        float(graph.required(node, f"{TVILLING}unlikelyAbove")),
+        float(graph.required(node, f"{TVILLING}impossibleAbove")),
+        graph.required(node, f"{DCTERMS}source"),
+    )
+    if bound.measure not in get_args(Measure) or not 0 < bound.unlikely <= bound.impossible:
+        raise BrokenVocabulary(f"a bound that bounds nothing: {bound}")
+    return bound
 
 
 def _record_name_rule(graph: Graph) -> Any:

@@ -90,6 +90,7 @@ class WhyModel:
     rule: str
     unexplained: str
     also_told: list[str]
+    unusual: bool
 
 
 def round_scale(high: float) -> tuple[float, float]:
@@ -193,6 +194,7 @@ def why_model(visit: Visit, why: Why) -> WhyModel:
         rule=str(why.rule_version) if why.factor is not None else "",
         unexplained=unexplained,
         also_told=[t("why.also-told", partner=name, rule=w.of(title)) for name, title in why.also_told_by],
+        unusual=why.unusual,
     )
 
 

@@ -11,7 +11,7 @@ import json
 import logging
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyoxigraph as ox
 import pyshacl
@@ -23,6 +23,10 @@ from pyld import jsonld
 
 from vocab.errors import NotAnActivity
 from vocab.kinds import Kind, load_kinds, shapes_graph_files
+from vocab.terms import FOLDER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 logging.getLogger("rdflib.term").setLevel(logging.ERROR + 1)  # it tells of every ill-typed literal, as it should
 
@@ -151,6 +155,51 @@ USUAL = {"@id": "urn:x:1", "@type": "ElectricityReading", "start": "2026-11-23T1
 @example({**USUAL, "meter": None})
 def test_msgspec_accepts_exactly_what_shacl_accepts(record: dict[str, Any]) -> None:
     assert accepted_by_msgspec(record) == accepted_by_shacl(record)
+
+
+SLUGS = sorted(KINDS.by_slug)
+FOLDERS = sorted(folder.name for folder in FOLDER.joinpath("activities").iterdir() if folder.is_dir())
+
+
+def test_every_folder_of_a_kind_is_tested_below() -> None:
+    assert SLUGS == FOLDERS
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:rdflib")
+@pytest.mark.parametrize("slug", SLUGS)
+def test_of_every_kind_both_take_the_valid_and_neither_takes_what_is_off_in_one_place(slug: str) -> None:
+    """From each valid example: every member left out, of another type, beyond each bound, of an unknown value."""
+    kind = KINDS.by_slug[slug]
+    taken = 0
+    for raw in kind.examples("valid").values():
+        valid = {name: value for name, value in json.loads(raw).items() if name != "@context"}
+        for record in (valid, *near(kind, valid)):
+            verdict = accepted_by_msgspec(record)
+            assert verdict == accepted_by_shacl(record), record
+            taken += verdict
+    assert taken >= len(kind.examples("valid"))
+    for raw in kind.examples("invalid").values():
+        assert not accepted_by_msgspec(json.loads(raw))
+
+
+def near(kind: Kind, valid: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Records that differ from a valid one in one place: at the edge of what the shape allows, and just beyond."""
+    for member in kind.members:
+        yield {name: value for name, value in valid.items() if name != member.name}
+        values: list[Any] = []
+        limits = member.constraints
+        if "minInclusive" in limits:
+            values += [float(limits["minInclusive"]), float(limits["minInclusive"]) - 1]
+        if "maxInclusive" in limits:
+            values += [float(limits["maxInclusive"]), float(limits["maxInclusive"]) * 1.001]
+        if "maxLength" in limits:
+            values += ["x" * int(limits["maxLength"]), "x" * (int(limits["maxLength"]) + 1), "tab\there", ""]
+        if member.allowed:
+            values += [*member.allowed, member.allowed[0] + "x"]
+        if member.datatype.endswith("dateTime"):
+            values += ["2026-11-23T10:00:00", "2026-13-01T00:00:00Z", "2026-11-23T10:00:00+01:00"]
+        for value in values:
+            yield valid | {member.name: [value] if member.repeated else value}
 
 
 NAMES = st.one_of(

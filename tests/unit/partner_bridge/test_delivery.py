@@ -187,3 +187,19 @@ def test_no_problem_repeats_what_was_delivered(street, reading):
     answers = street.deliver(reading(1, meter=secret + "x" * 60), reading(2, quality=secret), reading(3, **{secret: 1}))
     assert statuses(answers) == ["refused"] * 3
     assert secret not in str([answer.to_json("x")["problem"] for answer in answers])
+
+
+def test_a_national_number_in_a_free_text_is_refused_and_named_and_the_others_stay(street, reading):
+    answers = street.deliver(reading(1, source="for 01028510183"), reading(2))
+    assert statuses(answers) == ["refused", "accepted"]
+    problem = answers[0].to_json(street.host.base_url)["problem"]
+    assert problem["type"].endswith("/problems/person-in-text")
+    assert problem["path"] == "$.source"
+    assert "national identity number" in problem["reason"]
+    assert "01028510183" not in str(problem)
+
+
+def test_more_than_a_home_can_use_is_refused_with_how_much_there_can_be(street, reading):
+    (answer,) = street.deliver(reading(1, quantity=1500.0))  # watt hours that say kilowatt hours
+    assert slugs(street, [answer]) == ["implausible"]
+    assert "87 KiloW-HR per hour" in answer.to_json(street.host.base_url)["problem"]["reason"]

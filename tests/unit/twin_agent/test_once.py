@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
 from deliveries import CITIZEN
-from twin_activities import MIDNIGHT, groceries, payment, steps, trip
+from twin_activities import KINDS, MIDNIGHT, groceries, payment, steps, trip
 
-from pod_server import grants
+from pod_server import activities, grants
 from twin_agent.recompute import differences
 from twin_agent.why import explain
 from vocab.counting_rules import load_counting_rules
@@ -179,3 +180,30 @@ def test_every_rule_says_in_three_languages_why_and_where_its_limit_comes_from()
         assert rule.threshold
         assert rule.threshold_source
         assert all("{partner}" in rule.reasons[language] for language in ("nb", "nn", "en"))
+
+
+@pytest.mark.parametrize("slug", sorted(KINDS.by_slug))
+def test_of_every_kind_a_correction_replaces_the_record_and_the_figures_follow(kari, slug) -> None:
+    """Derived from the kinds there are: a new one is corrected here too, and keeps what it replaced under its grant."""
+    kind = KINDS.by_slug[slug]
+    raw = next(
+        raw for name, raw in kind.examples("valid").items() if KINDS.decode(raw).quantity and name != "correction"
+    )
+    record = {key: value for key, value in json.loads(raw).items() if key not in {"@context", "correction"}}
+    kari.deliver("Partner", record)
+    kari.think()
+    before = kari.figures()["months"]
+    kari.deliver("Partner", record | {"quantity": record["quantity"] * 2, "correction": True})
+    kari.think()
+    after = kari.figures()["months"]
+    assert agrees(kari)
+    ((month_key, of_month),) = before.items()
+    assert after[month_key][kind.category][3] == pytest.approx(2 * of_month[kind.category][3])
+    (stands,) = activities.read_activities(kari.host, kari.own())
+    assert stands.grant == kari.grants["Partner"].grant
+    with kari.host.storage.read() as tx:
+        (first, second) = activities.segments_after(tx, kari.own())
+    replaced, correction = first.records[0], second.records[0]
+    assert (replaced.id, first.grant) == (correction.id, second.grant)
+    assert (replaced.correction, correction.correction) == (False, True)
+    assert first.received <= second.received
