@@ -45,7 +45,7 @@ from pod_server.log.event import LogEvent
 from pod_server.opening import custodian_vault, custodian_vaults
 from pod_server.standing import standing_of, standing_question
 from pod_server.vault.compression import ACTIVITIES
-from pod_server.vault.envelope import Place, Scope
+from pod_server.vault.envelope import LOG, Place, Scope
 from pod_server.vault.errors import KeyErased, PodLocked
 from pod_server.vault.vault import host_mark_key
 
@@ -382,7 +382,7 @@ def _fetch(host: Host, chunk: Sequence[_Piece], known: KnownRecords) -> None:
     for piece in chunk:
         if piece.opened is None:
             scopes = wanted.setdefault(piece.permit.pod_id, [])
-            scopes += (Scope("grant", piece.grant, piece.epoch), Scope("marks", piece.grant))
+            scopes += (Scope("grant", piece.grant, piece.epoch), Scope("marks", piece.grant), LOG)
     vaults = custodian_vaults(host, wanted) if wanted else {}
     for piece in chunk:
         piece.vault = piece.opened or vaults.get(piece.permit.pod_id)
@@ -596,6 +596,7 @@ def _write_piece(tx: Transaction, piece: _Piece, now: _Circumstances) -> None:
             ),
             random=secrets.token_bytes,
             tree=standing.tree,
+            vault=piece.vault,
         )
         _tell(at_step, "logged")
         if piece.inbox is None:

@@ -19,12 +19,14 @@ import msgspec
 
 from pod_server import inboxes
 from pod_server.activities import PackBody, Part, segment_place
+from pod_server.clock import microseconds
 from pod_server.identifiers import Actor, ClientId, GrantId, PodId
 from pod_server.log import ledger
 from pod_server.log.checkpoint import Checkpoint, sign_checkpoint, verifier_key
 from pod_server.log.cosignature import cosign, witness_key
 from pod_server.log.event import LogEvent
 from pod_server.log.hand_over import make_hand_over
+from pod_server.log.stored_event import stored
 from pod_server.log.tree import Frontier, leaf_hash
 from pod_server.signatures import SigningKey, pairwise_subject
 from pod_server.vault import compression, recovery_code, slots
@@ -192,6 +194,23 @@ def log() -> dict[str, Any]:
         "verifier_key": verifier_key(state.origin, key).encoded(),
         "checkpoint": sign_checkpoint(state, key),
     }
+
+
+def compact_events() -> list[dict[str, str]]:
+    """Events in the form in which an open pod's log keeps them, and what the log commits to."""
+    noon = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    partner, detail = Actor("partner", "c-oss", "Oss på Øya"), {"ordinal": 70000, "sha256": "5e" * 32}
+    grant = GrantId("g-" + "abcdefghijklmnopqrstuvwxy4")
+    events = [
+        LogEvent(noon, Actor("citizen", name="Kari Nordmann"), "create-pod"),
+        LogEvent(noon, partner, "append", "personal-footprint", grant, count=24, detail=detail),
+        LogEvent(
+            noon, partner, "append", "live-electricity", "g-1", "a-word-not-listed", 300, {"kind": 3, "note": "done"}
+        ),
+    ]
+    return [
+        {"event": event.encoded().decode(), "compact": stored(event, microseconds(event.at)).hex()} for event in events
+    ]
 
 
 def covers() -> dict[str, Any]:
@@ -399,6 +418,7 @@ def main() -> None:
         "slots": vault_slots(),
         "covers": covers(),
         "log": log(),
+        "compact_events": compact_events(),
         "cosignature": cosignature(),
         "hand_over": hand_over(),
         "chunked_files": chunked_files(),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import generate_vault_vectors as generator
 import pytest
+from faults.harness.decoder import canonical_event, words_of_events
 
 from partner_bridge.sealing import read_inbox
 from pod_server import inboxes
@@ -17,8 +18,9 @@ from pod_server.clock import SystemClock
 from pod_server.log import ledger, tree
 from pod_server.log.checkpoint import VerifierKey, verify_checkpoint
 from pod_server.log.cosignature import verify_cosignatures
-from pod_server.log.event import LogEvent
+from pod_server.log.event import LogEvent, canonical
 from pod_server.log.hand_over import read_hand_over
+from pod_server.log.stored_event import WORDS, members_of
 from pod_server.signatures import SigningKey, base64url, pairwise_subject
 from pod_server.vault import recovery_code, slots
 from pod_server.vault.chunks import PREFIX, ChunkedFile, ChunkKey
@@ -157,6 +159,15 @@ def test_names_and_marks_are_frozen():
     keys = ScopeKeys(bytes.fromhex(frozen["secret"]), generator.POD, Scope("grant", generator.GRANT, 1))
     assert keys.index_name(frozen["text"]).hex() == frozen["index_name"]
     assert mark_with(keys.mark_key, frozen["text"]).hex() == frozen["mark_of_text"]
+
+
+def test_compact_events_are_frozen():
+    assert VECTORS["compact_events"]
+    assert generator.compact_events() == VECTORS["compact_events"]
+    for frozen in VECTORS["compact_events"]:
+        assert canonical(members_of(bytes.fromhex(frozen["compact"]))) == frozen["event"].encode()
+        assert canonical_event(bytes.fromhex(frozen["compact"])) == frozen["event"].encode()
+    assert words_of_events() == list(WORDS)
 
 
 def test_log_leaves_and_checkpoint_are_frozen():

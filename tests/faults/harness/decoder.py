@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import json
 import sqlite3
 from contextlib import closing
 from importlib import resources
@@ -285,12 +286,46 @@ class PodContents:
                 opened = hpke_open(sealed, expand(secret, "inbox"), info)
             else:
                 opened = self._ring.open(scope, "log-event", b"", index, sealed)
+            if opened[32] == 1:
+                opened = opened[:32] + canonical_event(opened[32:])
             assert sha256(b"tvilling log event v1\x00", opened) == commitment, f"leaf {index} is not its event"
             data = sha256(b"tvilling log leaf v1\x00", number(index, 8), commitment, first_hash or sha256(sealed))
             assert sha256(b"\x00", data) == leaf, f"leaf {index} is not what the tree says"
             hashes.append(leaf)
             events.append(msgspec.json.decode(opened[32:].rstrip(b" ")))
         return hashes, events
+
+
+def words_of_events() -> list[str]:
+    """Section 6's words, from the document itself."""
+    document = (Path(__file__).parents[3] / "docs" / "vault-format.md").read_text("utf-8")
+    block = document.partition("words are only ever added at the end:\n\n")[2].partition("\n\n")[0]
+    return ["" if word == '""' else word for word in block.split()]
+
+
+def canonical_event(compact: bytes) -> bytes:
+    """Section 6: canonical JSON out of a compact event."""
+    words = words_of_events()
+
+    def text(value: Any) -> str:
+        return words[value] if isinstance(value, int) else value
+
+    size = int.from_bytes(compact[1:3], "big")
+    assert not compact[3 + size :].strip(b"\0"), "a compact event is followed by something"
+    assert len(compact) % 64 == 0, "a compact event is not filled up"
+    action, kind, who, name, at, count, detail, grant, outcome, purpose = msgspec.msgpack.decode(compact[3 : 3 + size])
+    members = {
+        "action": text(action),
+        "actor": {"id": text(who), "kind": text(kind), "name": text(name)},
+        "at": at,
+        "count": count,
+        "detail": {text(key): value.hex() if isinstance(value, bytes) else value for key, value in detail.items()},
+        "grant": "g-" + base64.b32encode(grant).decode().lower()[:26] if isinstance(grant, bytes) else text(grant),
+        "outcome": text(outcome),
+        "purpose": text(purpose),
+    }
+    encoded = json.dumps(members, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return encoded + b" " * (-len(encoded) % 128)
 
 
 def root_of(leaves: list[bytes]) -> bytes:

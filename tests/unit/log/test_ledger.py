@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -92,6 +93,34 @@ def test_events_of_like_length_are_sealed_at_the_same_length(diary):
     diary.write(1, actor=Actor("partner", "c-1", "A longer name"))
     with diary.storage.read() as tx:
         assert len({len(sealed) for (sealed,) in tx.all("SELECT sealed FROM log_leaf WHERE pod_id = 7")}) == 1
+
+
+def test_an_event_written_with_the_pods_keys_is_small_and_the_same_event(diary):
+    """The tree, the proofs and the export know no difference; nothing of it is readable at rest."""
+    told = event(24, grant="g-" + "a" * 26, detail={"ordinal": 3, "sha256": "ab" * 32})
+    with diary.storage.write() as tx:
+        for name in ("A", "A longer name"):
+            ledger.append(tx, 7, replace(told, actor=Actor("partner", "c-1", name)), vault=diary.vault)
+        ledger.append(tx, 7, told)
+    with diary.storage.read() as tx:
+        small, same, old = (len(sealed) for (sealed,) in tx.all("SELECT sealed FROM log_leaf ORDER BY leaf_index"))
+        assert small == same <= 256 < old
+        first, second, third = ledger.read_events(tx, diary.vault, 7)[::-1]
+        assert (first.event.actor.name, second.event.detail, third.event) == ("A", told.detail, told)
+        assert verify_stored(tx, 7).size == 3
+        exported = ledger.export(tx, diary.host, diary.vault, 7)
+    assert verify_log(exported).size == 3
+
+
+def test_a_changed_event_in_an_envelope_is_noticed_without_a_key(diary):
+    with diary.storage.write() as tx:
+        ledger.append(tx, 7, event(), vault=diary.vault)
+    with diary.storage.read() as tx:
+        (sealed,) = tx.one("SELECT sealed FROM log_leaf WHERE pod_id = 7")
+    changed = bytes(sealed[:-1]) + bytes((sealed[-1] ^ 1,))
+    diary.tamper("UPDATE log_leaf SET sealed = ? WHERE pod_id = 7", changed)
+    with diary.storage.read() as tx, pytest.raises(LogBroken):
+        verify_stored(tx, 7)
 
 
 def test_an_exported_log_verifies_offline_and_names_its_key(diary):

@@ -228,6 +228,26 @@ function openHpke(privateKey, sealed, info) {
   aead.setAAD(empty).setAuthTag(sealed.subarray(-16));
   return Buffer.concat([aead.update(sealed.subarray(32, -16)), aead.final()]);
 }
+// A compact event: MessagePack with the words' numbers, hashes and grants as bytes (section 6; the words stand in the document).
+const formatText = fs.readFileSync(new URL("../../../docs/vault-format.md", import.meta.url), "utf8");
+const eventWords = formatText.split("words are only ever added at the end:\n\n")[1].split("\n\n")[0].trim().split(/\s+/).map((word) => (word === '""' ? "" : word));
+const word = (value) => (typeof value === "number" ? eventWords[value] : value);
+const whole = (value) => (typeof value === "bigint" ? Number(value) : value);
+const base32 = (bytes) => {
+  const bits = [...bytes].map((byte) => byte.toString(2).padStart(8, "0")).join("");
+  return bits.match(/.{5}/g).slice(0, 26).map((five) => "abcdefghijklmnopqrstuvwxyz234567"[Number.parseInt(five, 2)]).join("");
+};
+for (const leaf of vectors.compact_events) {
+  const compact = hex(leaf.compact);
+  const [action, kind, id, name, at, count, detail, grant, outcome, purpose] = unpack(compact.subarray(3, 3 + compact.readUInt16BE(1)));
+  const members = {
+    action: word(action), actor: { id: word(id), kind: word(kind), name: word(name) }, at: whole(at), count: whole(count),
+    detail: Object.fromEntries(detail.map(([key, value]) => [word(key), Buffer.isBuffer(value) ? value.toString("hex") : whole(value)]).sort()),
+    grant: Buffer.isBuffer(grant) ? `g-${base32(grant)}` : word(grant), outcome: word(outcome), purpose: word(purpose),
+  };
+  const text = Buffer.from(JSON.stringify(members), "utf8");
+  same(Buffer.concat([text, Buffer.alloc((128 - (text.length % 128)) % 128, " ")]), Buffer.from(leaf.event, "utf8"), "compact event");
+}
 for (const [index, leaf] of log.leaves.entries()) {
   const info = Buffer.concat([ascii("tvilling log v1\0"), unsigned(log.pod, 8), unsigned(index, 8)]);
   const opened = openHpke(pkcs8("6e", expand(hex(log.log_secret), "inbox")), hex(leaf.sealed), info);
@@ -271,6 +291,7 @@ function unpack(bytes) {
     const lead = bytes[at++];
     const array = (count) => Array.from({ length: Number(count) }, value);
     if (lead < 0x80) return lead;
+    if (lead < 0x90) return Array.from({ length: lead & 15 }, () => [value(), value()]);
     if (lead >= 0x90 && lead < 0xa0) return array(lead & 15);
     if (lead >= 0xa0 && lead < 0xc0) return take(lead & 31).toString("utf8");
     if (lead >= 0xc4 && lead <= 0xc6) return take(Number(number(1 << (lead - 0xc4))));
