@@ -160,7 +160,6 @@ def write_simulator_config(city: City) -> Path:
             for slug, each in ASKED.items()
         },
         "han": pipes(city.data / "simulators", list(state.passphrases)),
-        "faults": list(city.faults),
         "neighbours": [{"handle": handle, "grants": held} for handle, held in state.neighbour_grants.items()],
     }
     path = city.data / "simulators" / "config.json"
@@ -291,6 +290,8 @@ def running_city(
             began = datetime.fromisoformat(city.get("/control/began"))
             state.brought = bring_files(settings, Streets(state.seed, began, {}), handles)
             state.save(data)
+        for order in city.faults:
+            city.post("/control/faults", {"order": order})
         if not state.history_delivered:
             say("The partners deliver the history, by OAuth, through the bridge …")
             city.post("/control/history", {"handles": None})

@@ -11,7 +11,7 @@ is unknown and not zero; `output` is what the house sends out (solar panels) and
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -26,7 +26,11 @@ WINDOW = timedelta(hours=6)
 LATE = timedelta(minutes=5)
 """The reader sends its minutes in bundles: the last few are asked for once more."""
 
+LONGEST_SILENCE = timedelta(days=7)
+"""A reader that was away tells what it kept when it is back: it is asked from the last minute that it told, so far back."""
+
 _RESOLUTIONS = {1: timedelta(minutes=1), 2: timedelta(hours=1), 3: timedelta(days=1)}
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _Power(msgspec.Struct, gc=False):
@@ -127,17 +131,30 @@ class Oss:
         until = now.replace(second=0, microsecond=0)
         meters: _Meters = decode_as((yield Ask("/Meter")), _Meters)
         for meter in sorted(each.number for each in meters.meters):
-            read_to = cursor.get(meter)
-            first = datetime.fromisoformat(read_to) - LATE if read_to else until - FIRST_PULL
+            told = cursor.get(meter)
+            read_to = datetime.fromisoformat(told) if told else until - FIRST_PULL
+            first = max(read_to - LATE, until - LONGEST_SILENCE) if told else read_to
             while first < until:
                 last = min(first + WINDOW, until)
                 telemetry = yield Ask(
                     f"/Telemetry/{quote(meter, safe='')}/{quote(instant(first))}/{quote(instant(last))}/1"
                 )
-                decode_as(telemetry, list[msgspec.Raw])
+                read_to = max(read_to, min(_measured_to(telemetry), last))
                 payload = msgspec.json.encode(
                     {"meterNumber": meter, "resolution": 1, "telemetry": msgspec.Raw(telemetry)}
                 )
-                cursor = cursor | {meter: last.isoformat()}
+                cursor = cursor | {meter: read_to.isoformat()}
                 yield Took(payload, cursor)
                 first = last
+
+
+def _measured_to(telemetry: bytes) -> datetime:
+    """The end of the newest minute that an answer tells a power of; long ago where it tells none."""
+    readings: list[_Telemetry] = decode_as(telemetry, list[_Telemetry])
+    ends = (
+        each.timestamp + _RESOLUTIONS[1]
+        for each in readings
+        if each.timestamp.tzinfo is not None and each.active_power is not None
+        if each.active_power.input is not None and each.active_power.input.avg is not None
+    )
+    return max(ends, default=_LONG_AGO)

@@ -2,8 +2,7 @@
 
 The door they answer at is `simulators/door.py`. The configuration (JSON): `base_url`; `control` {host, port, token}; `seed`;
 `clock` {city_anchor, real_anchor, speed}; `state_file`; `partners` {slug: {client_id, name, key_file, redirect_uri, webhook}};
-`asked` {slug: {issuer, client_id, secret, redirect_uri, calls, webhook_secret}}; `han` {handle: pipe}; `faults`, a list of
-switches (`simulators/faults.py`); `citizens` and `neighbours`, lists of {handle, grants {slug: grant}}.
+`asked` {slug: {issuer, client_id, secret, redirect_uri, calls, webhook_secret}}; `han` {handle: pipe}; `citizens` and `neighbours`, lists of {handle, grants {slug: grant}}.
 """
 
 from __future__ import annotations
@@ -339,10 +338,7 @@ def load_simulation(config: Mapping[str, Any]) -> Simulation:
         HanPort(households[handle], city, Path(pipe), partners["han"].faults)
         for handle, pipe in config.get("han", {}).items()
     )
-    simulation = Simulation(clock, city, extra_watts, partners, tuple(live), state_file, asked, ports)
-    for order in config.get("faults", ()):
-        turn(simulation.faults(), order)
-    return simulation
+    return Simulation(clock, city, extra_watts, partners, tuple(live), state_file, asked, ports)
 
 
 def main(arguments: list[str] | None = None) -> int:

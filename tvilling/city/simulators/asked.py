@@ -43,6 +43,11 @@ class Stranger:
     told: dict[str, set[Hashable]] = field(default_factory=dict)
     calls: int = 0
 
+    def __post_init__(self) -> None:
+        if self.sign_in is not None:
+            self.sign_in.ahead = self._ahead
+            self.sign_in.ill = lambda: fault_answer(self.faults, self.content_type)
+
     def answer(
         self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], form: Mapping[str, str]
     ) -> Answer:
@@ -100,7 +105,10 @@ class Stranger:
 
     def clock(self) -> datetime:
         """The city's time, as this one's clock has it."""
-        return self.now() + (SKEWED_BY if self.faults.stands(Switch.SKEW) else timedelta(0))
+        return self.now() + self._ahead()
+
+    def _ahead(self) -> timedelta:
+        return SKEWED_BY if self.faults.stands(Switch.SKEW) else timedelta(0)
 
     def held(self) -> Held | None:
         """From when to when it held back what was new, the last time it was late; no end while it is."""

@@ -31,6 +31,17 @@ if TYPE_CHECKING:
     from tvilling.city.simulator import Simulation
 
 BODY_LIMIT = 256 * 1024
+ORDERS = {
+    "ask": "ask",
+    "history": "history",
+    "live": "set_live",
+    "kettle": "kettle",
+    "beef": "beef",
+    "bus": "bus",
+    "attempt": "attempt",
+    "faults": "turn_fault",
+}
+"""What the control door orders, and the simulation's method that carries it out."""
 
 
 class Door(BaseHTTPRequestHandler):
@@ -86,16 +97,6 @@ class Door(BaseHTTPRequestHandler):
             return
         body = self.rfile.read(int(length))
         simulation = self.server.simulation
-        orders: dict[str, Callable[[Mapping[str, Any]], Any]] = {
-            "ask": simulation.ask,
-            "history": simulation.history,
-            "live": simulation.set_live,
-            "kettle": simulation.kettle,
-            "beef": simulation.beef,
-            "bus": simulation.bus,
-            "attempt": simulation.attempt,
-            "faults": simulation.turn_fault,
-        }
         match urlsplit(self.path).path.strip("/").split("/"):
             case ["asked", slug, *_] if slug in simulation.asked:
                 address = urlsplit(self.path)
@@ -107,8 +108,8 @@ class Door(BaseHTTPRequestHandler):
                 self._receive(simulation.partners[slug], body)
             case ["control", *_] if not self._may_control():
                 self._answer(401, {"error": "the control token is needed"})
-            case ["control", order] if order in orders:
-                self._carry_out(lambda: orders[order](_order(body)))
+            case ["control", order] if order in ORDERS:
+                self._carry_out(lambda: getattr(simulation, ORDERS[order])(_order(body)))
             case _:
                 self._answer(404, {"error": "no such address"})
 

@@ -215,7 +215,10 @@ class OAuthClient:
             grant: Deliver with the token of this one grant; without it, as the partner itself (bulk).
             refresh_token: The grant's, for when its token has run out.
         """
-        body = lines(items)
+        return self.deliver_body(path, lines(items), grant=grant, refresh_token=refresh_token)
+
+    def deliver_body(self, path: str, body: bytes, *, grant: str | None = None, refresh_token: str = "") -> Delivered:
+        """As `deliver`, of lines that are written already."""
         address = self.base_url + path
         began = time.monotonic()
         try:

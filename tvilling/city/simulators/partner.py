@@ -15,7 +15,7 @@ from tvilling.city.households import Household
 from tvilling.city.simulators.asked import SKEWED_BY, on_the_walls_clock
 from tvilling.city.simulators.faults import Faults, Switch
 from tvilling.city.simulators.messages import Message, MessageRefused, read_claim, read_message
-from tvilling.city.simulators.oauth_client import Delivered, Given, OAuthClient
+from tvilling.city.simulators.oauth_client import Delivered, Given, OAuthClient, lines
 from tvilling.city.simulators.sources import City, Payload, Source, minute_power
 
 BATCH_ACTIVITIES = 1500
@@ -224,6 +224,8 @@ class Partner:
         self.client.use_another_key(self.faults.stands(Switch.ROTATION))
         if self.faults.happens(Switch.HALF):
             self.client.deliver_half(self._path, items)
+        if self.faults.happens(Switch.NONSENSE):
+            self.client.deliver_body(self._path, lines(items)[:-20])
         delivered = self.client.deliver(self._path, items)
         if self.faults.happens(Switch.REPLAY):
             self.client.replay()

@@ -67,6 +67,7 @@ class SignInServer:
         lasts: How long access tokens are good.
         wrong: What it does wrong: `iss` (another issuer's name in the answer), `metadata` (members in its metadata).
         ill: Asked before each token is given: what it answers instead, where something goes wrong.
+        ahead: How far its clock runs ahead.
     """
 
     issuer: str
@@ -79,6 +80,7 @@ class SignInServer:
     lasts: timedelta = timedelta(minutes=10)
     wrong: dict[str, Any] = field(default_factory=dict)
     ill: Callable[[], Answer | None] = lambda: None
+    ahead: Callable[[], timedelta] = timedelta
 
     def __post_init__(self) -> None:
         self._codes: dict[str, tuple[str, str, datetime]] = {}
@@ -127,7 +129,7 @@ class SignInServer:
         if answered.get("answer") != "yes" or person not in self.people:
             return self._back(query, {"error": "access_denied"})
         code = secrets.token_urlsafe(24)
-        self._codes[code] = (person, query["code_challenge"], self.now() + CODE_LASTS)
+        self._codes[code] = (person, query["code_challenge"], self._clock() + CODE_LASTS)
         return self._back(query, {"code": code})
 
     def token(self, form: Mapping[str, str], authorization: str) -> Answer:
@@ -153,7 +155,7 @@ class SignInServer:
         """Whose access token it is; None where it is none, or ended."""
         token = authorization.removeprefix("Bearer ")
         for family in self._families:
-            if family.live and token in family.access and self.now() < family.access[token]:
+            if family.live and token in family.access and self._clock() < family.access[token]:
                 return family.person
         return None
 
@@ -189,10 +191,10 @@ class SignInServer:
         return sum(family.live for family in self._families)
 
     def _redeem(self, form: Mapping[str, str]) -> Answer:
-        person, challenge, until = self._codes.pop(form.get("code", ""), ("", "", self.now()))
+        person, challenge, until = self._codes.pop(form.get("code", ""), ("", "", self._clock()))
         digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
         proved = base64.urlsafe_b64encode(digest).rstrip(b"=").decode() == challenge
-        if not person or not proved or self.now() >= until or form.get("redirect_uri") != self.redirect_uri:
+        if not person or not proved or self._clock() >= until or form.get("redirect_uri") != self.redirect_uri:
             return json_answer(400, {"error": "invalid_grant"})
         family = _Family(person)
         self._families.append(family)
@@ -210,7 +212,7 @@ class SignInServer:
 
     def _give(self, family: _Family) -> Answer:
         access, family.refresh = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
-        family.access[access] = self.now() + self.lasts
+        family.access[access] = self._clock() + self.lasts
         said = {
             "access_token": access,
             "refresh_token": family.refresh,
@@ -218,6 +220,9 @@ class SignInServer:
             "expires_in": int(self.lasts.total_seconds()),
         }
         return json_answer(200, said)
+
+    def _clock(self) -> datetime:
+        return self.now() + self.ahead()
 
     def _is_client(self, authorization: str) -> bool:
         try:
