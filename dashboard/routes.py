@@ -17,6 +17,7 @@ from dashboard.views import (
     connect,
     consent_request,
     console,
+    deliverable,
     demo,
     driving,
     files,
@@ -40,10 +41,12 @@ from dashboard.views import (
     why,
 )
 from dashboard.visits import answered_form
+from partner_bridge.catalogue import PATH
 from pod_server.authentication.errors import NotSignedIn
 from pod_server.authentication.tickets import issue_ticket
 from pod_server.console_sessions import NotInConsole
 from pod_server.http_problems import problem_response
+from pod_server.representation import json_ld, turtle
 
 if TYPE_CHECKING:
     from flask import Flask, Response
@@ -239,6 +242,10 @@ def register(app: Flask, host: Host) -> None:
     rule("/vocab/consent/shape.ttl", "consent-shape", lambda: receipt.shape(host))
     rule("/vocab/consent/issuer.jsonld", "consent-issuer", lambda: receipt.issuer(host))
     rule("/vocab/consent/notices/<notice>", "consent-notice", lambda notice: receipt.notice(host, notice))
+    rule(PATH, "catalogue", lambda: deliverable.catalogue(host))
+    rule(f"{PATH}.ttl", "catalogue-turtle", lambda: deliverable.catalogue_as(host, turtle.MEDIA_TYPE))
+    rule(f"{PATH}.jsonld", "catalogue-jsonld", lambda: deliverable.catalogue_as(host, json_ld.MEDIA_TYPE))
+    rule("/vocab/catalogue-shape.ttl", "catalogue-shape", deliverable.shape)
     rule("/vocab/factors", "factors", lambda: vocabulary.factors_page(host))
     rule("/vocab/kinds/<slug>", "kind", lambda slug: vocabulary.kind_page(host, slug))
     rule("/vocab/kinds/<slug>/shape.ttl", "kind-shape", lambda slug: vocabulary.kind_shape(host, slug))

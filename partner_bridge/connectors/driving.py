@@ -75,8 +75,8 @@ class Driving:
         frequency="daily",
         history=timedelta(days=457),
         terms=Words(
-            nb="Kommer bare mens samtykket ditt gjelder. Selskapet har tallene i femten måneder; poden er din.",
-            nn="Kjem berre medan samtykket ditt gjeld. Selskapet har tala i femten månader; poden er din.",
+            nb="Kommer bare mens samtykket ditt gjelder. Selskapet har tallene i femten måneder; podden er din.",
+            nn="Kjem berre medan samtykket ditt gjeld. Selskapet har tala i femten månader; podden er din.",
             en="Comes only while your consent stands. The insurer keeps the counts for fifteen months; the pod is yours.",
         ),
         format_source="docs/partners.md",

@@ -48,8 +48,8 @@ class WasteWeights:
         frequency="weekly",
         history=None,
         terms=Words(
-            nb="Kommer bare mens samtykket ditt gjelder; leverandøren ser ingenting av det andre i poden.",
-            nn="Kjem berre medan samtykket ditt gjeld; leverandøren ser ingenting av det andre i poden.",
+            nb="Kommer bare mens samtykket ditt gjelder; leverandøren ser ingenting av det andre i podden.",
+            nn="Kjem berre medan samtykket ditt gjeld; leverandøren ser ingenting av det andre i podden.",
             en="Comes only while your consent stands; the supplier sees nothing else in your pod.",
         ),
         format_source="docs/partners.md",

@@ -9,7 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 PAGES = ["/-/home", "/-/footprint", "/-/my-data", "/-/log", "/-/twin", "/-/demo", "/-/neighbourhood", "/-/lock", "/-/security", "/-/download", "/-/sources", "/-/files", "/-/driving", "/-/representation",
-         "/-/footprint/events", "/vocab/", "/vocab/factors", "/problems/consent-withdrawn"]  # fmt: skip
+         "/-/footprint/events", "/vocab/", "/vocab/factors", "/vocab/catalogue", "/problems/consent-withdrawn"]  # fmt: skip
 RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}}
 
 

@@ -39,7 +39,7 @@ def said(tmp_path_factory):
         "PYTEST_ADDOPTS": "-p no:cacheprovider",
     }
     commands = BLOCK.findall(PAGE.read_text("utf-8"))
-    commands.append("kill $HOST; wait $HOST || true\n")
+    commands.append('curl -sf "$BASE/vocab/catalogue.ttl" -o catalogue.ttl; kill $HOST; wait $HOST || true\n')
     script = "set -euo pipefail\ntrap 'kill ${HOST:-} 2>/dev/null || true' EXIT\n" + "echo '=== block'\n".join(commands)
     done = subprocess.run(
         ["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, timeout=100, check=False
@@ -60,6 +60,9 @@ def test_a_newcomers_package_comes_in_by_file_and_by_push(said):
     assert [line.split()[:2] for line in pushed.splitlines()] == [
         ["0", "accepted"], ["1", "refused"], ["2", "accepted"], ["3", "refused"],
     ]  # fmt: skip
+    catalogue = (folder / "catalogue.ttl").read_text()
+    assert "#citybike-transit-trip>" in catalogue
+    assert "Bysykkel AS" in catalogue
 
 
 def test_the_environment_of_the_tests_is_as_it_was():

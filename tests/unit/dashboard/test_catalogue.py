@@ -1,105 +1,128 @@
-"""The pages' words: the same keys and blanks in each language, and none that a page asks for is missing."""
+"""The catalogue of what can come into a pod: for machines as DCAT-AP-NO has it, for people in words, and both the same."""
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
+import json
+from datetime import date, timedelta
 
+import pyshacl
 import pytest
+from pyld import jsonld
+from rdflib import DCAT, DCTERMS, FOAF, RDF, Graph, Literal, URIRef
+from rdflib.compare import isomorphic
 
-import dashboard
-from dashboard.i18n.catalogue import catalogue
-from dashboard.scene import EDGES
-from dashboard.wording import LANGUAGES
-from vocab.kinds import load_kinds
-from vocab.words import load_categories
+from partner_bridge.catalogue import catalogue_bytes
+from partner_bridge.connectors import CONNECTORS
+from vocab.terms import FOLDER
 
-HOUSE = Path(dashboard.__file__).parent
-SOURCES = [*HOUSE.glob("templates/**/*.jinja"), *HOUSE.glob("*.py"), *HOUSE.glob("views/*.py")]
-LITERAL = re.compile(r"""\bt(?:\.plain)?\(\s*["']([a-z0-9.-]+)["']\s*[,)]""")
-CHOICE = re.compile(r"""\bt\(\s*["']([a-z0-9.-]+)["'] if .*? else ["']([a-z0-9.-]+)["']""")
-BLANK = re.compile(r"\{(\w+)\}")
-
-
-def keys_asked_for() -> set[str]:
-    """The keys that templates and views name in full."""
-    found: set[str] = set()
-    for file in SOURCES:
-        text = file.read_text("utf-8")
-        found |= set(LITERAL.findall(text))
-        for pair in CHOICE.findall(text):
-            found |= set(pair)
-    assert len(found) > 200, "the search for keys found too little to mean anything"
-    return found
+BASE = "http://localhost:8080"
+HERE = URIRef(f"{BASE}/vocab/catalogue")
+TODAY = date(2026, 11, 23)
+SHAPE = Graph().parse(FOLDER / "catalogue-shape.ttl")
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_every_key_that_a_page_names_has_words(language):
-    missing = keys_asked_for() - set(catalogue(language).words)
-    assert not missing
+@pytest.fixture(scope="module")
+def graph():
+    return Graph().parse(data=catalogue_bytes(BASE, (), TODAY, "text/turtle"), format="turtle")
 
 
-def test_each_language_has_the_same_keys_with_the_same_blanks():
-    first, *others = (catalogue(language).words for language in LANGUAGES)
-    for other in others:
-        assert set(first) == set(other)
-        assert {key: set(BLANK.findall(text)) for key, text in first.items()} == {
-            key: set(BLANK.findall(text)) for key, text in other.items()
-        }
+def conforms(graph):
+    return pyshacl.validate(graph, shacl_graph=SHAPE, inference="none", advanced=False)[0]
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_words_that_depend_on_a_value_cover_every_value(language):
-    words = catalogue(language).words
-    bands = range(-1, len(EDGES) + 1)
-    needed = {f"scene.total-{band}" for band in bands} | {f"tile.band-{band}" for band in range(len(EDGES) + 1)}
-    for category in ("food", "travel", "consumption", "electricity", "waste"):
-        needed |= {f"scene.{category}-{band}" for band in bands} | {f"category.short-{category}"}
-    needed |= {f"category.{slug}" for slug in load_categories()}
-    for kind in load_kinds().by_slug.values():
-        for granularity in kind.granularities:
-            needed |= {f"granularity.{granularity}", f"granularity-words.{granularity}"}
-    for state in ("active", "paused", "withdrawn", "expired", "erased", "refused", "requested"):
-        needed |= {f"state.{state}", f"grant.{state}-words"}
-    for quality in ("measured", "estimated", "inferred"):
-        needed |= {f"quality.{quality}"}
-    for slot in ("passphrase", "recovery", "custodian"):
-        needed |= {f"lock.slot-{slot}"}
-    assert not needed - set(words)
+def test_it_keeps_to_the_shapes_and_each_thing_that_they_ask_for_is_missed(graph):
+    assert conforms(graph)
+    missed = 0
+    for subject in (
+        HERE,
+        HERE + "#oss-electricity-reading",
+        HERE + "#door-push",
+        HERE + "#contact",
+        HERE + "#publisher",
+    ):
+        for predicate in {*graph.predicates(subject)} - {RDF.type, FOAF.homepage, FOAF.page, DCAT.themeTaxonomy}:
+            # Optional are a catalogue's identifier, and how fine and how far back where nothing says so.
+            if (subject == HERE and predicate == DCTERMS.identifier) or predicate in {
+                DCTERMS.temporal,
+                DCAT.temporalResolution,
+            }:
+                continue
+            without = Graph()
+            without += graph
+            without.remove((subject, predicate, None))
+            assert not conforms(without), f"{subject} without {predicate}"
+            missed += 1
+    assert missed > 20
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_every_reason_of_a_refusal_is_told_in_words(language):
-    from consent.reasons import Reason
-
-    assert not {f"reason.{reason.value}" for reason in Reason} - set(catalogue(language).words)
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_every_action_that_the_house_logs_is_told_as_a_sentence(language):
-    """The actions are read out of the house's own code, so that a new one without words fails here."""
-    root = HOUSE.parent
-    action = re.compile(r'action="([a-z-]+)"')
-    files = [
-        file
-        for folder in ("pod_server", "partner_bridge", "twin_agent", "research_views")
-        for file in (root / folder).rglob("*.py")
-    ]
-    logged = {name for file in files for name in action.findall(file.read_text("utf-8"))}
-    assert len(logged) > 8
-    logged |= {
-        f"consent-{kind}"
-        for kind in ("given", "refused", "withdrawn", "paused", "resumed", "renewed", "expired", "erased")
-    }
-    missing = {name for name in logged if f"action.{name}" not in catalogue(language).words}
-    assert not missing
+def test_every_connector_and_kind_is_a_dataset_with_its_partner_and_its_doors(graph):
+    datasets = set(graph.objects(HERE, DCAT.dataset))
+    assert datasets == {HERE + f"#{each.name}-{kind}" for each in CONNECTORS.values() for kind in each.kinds}
+    oss = HERE + "#oss-electricity-reading"
+    assert graph.value(graph.value(oss, DCTERMS.publisher), FOAF.name) == Literal("Oss.no")
+    assert str(graph.value(oss, DCAT.temporalResolution)) == "PT1M"
+    assert str(graph.value(oss, DCTERMS.accrualPeriodicity)).endswith("/frequency/CONT")
+    assert str(graph.value(oss, DCAT.theme)).endswith("/data-theme/ENER")
+    begins = graph.value(graph.value(oss, DCTERMS.temporal), DCAT.startDate)
+    assert begins.toPython() == TODAY - timedelta(days=1)
+    served = {door: set(graph.objects(door, DCAT.servesDataset)) for door in graph.objects(HERE, DCAT.service)}
+    assert set().union(*served.values()) == datasets
+    assert oss in served[HERE + "#door-push"] & served[HERE + "#door-sources"]
+    assert oss not in served[HERE + "#door-files"]
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_words_hold_no_markup_but_strong_and_emphasis(language):
-    for key, text in catalogue(language).words.items():
-        assert not set(re.findall(r"<[^>]*>", text)) - {"<strong>", "</strong>", "<em>", "</em>"}, key
+def test_both_forms_are_one_graph(graph):
+    document = json.loads(catalogue_bytes(BASE, (), TODAY, "application/ld+json"))
+    # Another library's reading than the one that wrote the Turtle.
+    json_ld = Graph().parse(data=jsonld.to_rdf(document, {"format": "application/n-quads"}), format="nt")
+    assert len(graph) > 300
+    assert isomorphic(graph, json_ld)
 
 
-def test_what_fills_a_blank_is_escaped():
-    assert "<script>" not in catalogue("nb")("home.hello", name="<script>alert(1)</script>")
+@pytest.mark.parametrize(
+    ("address", "accept", "mimetype"),
+    [
+        ("/vocab/catalogue", "text/html,application/xhtml+xml,*/*;q=0.8", "text/html"),
+        ("/vocab/catalogue", "*/*", "text/html"),
+        ("/vocab/catalogue", "text/turtle", "text/turtle"),
+        ("/vocab/catalogue", "application/ld+json", "application/ld+json"),
+        ("/vocab/catalogue", "application/json", "application/ld+json"),
+        ("/vocab/catalogue", "application/pdf", "text/html"),
+        ("/vocab/catalogue.ttl", "text/html", "text/turtle"),
+        ("/vocab/catalogue.jsonld", "text/html", "application/ld+json"),
+        ("/vocab/catalogue-shape.ttl", "text/html", "text/turtle"),
+    ],
+)
+def test_it_is_open_to_everybody_in_the_form_that_they_wish(pages, address, accept, mimetype):
+    answer = pages.stranger().get(address, headers={"Accept": accept, "Origin": "https://data.norge.example"})
+    assert (answer.status_code, answer.mimetype) == (200, mimetype)
+    assert answer.headers["Access-Control-Allow-Origin"] in {"*", "https://data.norge.example"}
+    if address == "/vocab/catalogue":
+        assert "Accept" in {each.strip() for each in answer.headers["Vary"].split(",")}
+
+
+def test_whoever_has_todays_is_told_so(pages):
+    stranger = pages.stranger()
+    first = stranger.get("/vocab/catalogue", headers={"Accept": "text/turtle"})
+    assert "public" in first.headers["Cache-Control"]
+    again = stranger.get("/vocab/catalogue", headers={"Accept": "text/turtle", "If-None-Match": first.headers["ETag"]})
+    assert (again.status_code, again.data) == (304, b"")
+    other = stranger.get("/vocab/catalogue.jsonld", headers={"If-None-Match": first.headers["ETag"]})
+    assert other.status_code == 200
+
+
+def test_the_page_tells_people_all_that_the_data_do_and_where_to_go_on(pages):
+    text = pages.stranger().get("/vocab/catalogue", headers={"Accept": "text/html", "Accept-Language": "en"}).text
+    for connector in CONNECTORS.values():
+        assert f'id="{connector.name}"' in text
+        for kind in connector.kinds:
+            assert f'href="/vocab/kinds/{kind}"' in text
+    for told in (
+        "What we guess",
+        "its form is another",
+        "What is left out",
+        "On what terms",
+        "/-/files",
+        "/-/partners",
+    ):
+        assert told.replace("its form", "the form") in text

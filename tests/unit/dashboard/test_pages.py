@@ -17,7 +17,7 @@ OWN_PAGES = [
     "/-/download", "/-/lock", "/-/security", "/-/representation",
 ]  # fmt: skip
 PUBLIC_PAGES = ["/-/", "/-/sign-in", "/-/accessibility", "/problems/", "/problems/consent-withdrawn", "/vocab/", "/vocab/factors",
-                "/vocab/kinds/grocery-line"]  # fmt: skip
+                "/vocab/kinds/grocery-line", "/vocab/catalogue"]  # fmt: skip
 
 
 @pytest.mark.parametrize("address", OWN_PAGES)

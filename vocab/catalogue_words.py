@@ -1,0 +1,66 @@
+"""What the catalogue calls itself, its doors and the way to the data, in the three languages of the pages."""
+
+from __future__ import annotations
+
+LANGUAGES = ("nb", "nn", "en")
+MADE_BY = "Tvilling ({host})"
+
+Pair = tuple[dict[str, str], dict[str, str]]
+"""A title and a description, each by language."""
+
+
+def _pair(titles: tuple[str, str, str], descriptions: tuple[str, str, str]) -> Pair:
+    return dict(zip(LANGUAGES, titles, strict=True)), dict(zip(LANGUAGES, descriptions, strict=True))
+
+
+CATALOGUE_WORDS = _pair(
+    ("Hva som kan komme inn i podden din", "Kva som kan kome inn i podden din", "What can come into your pod"),
+    (
+        "Alt som leverandørene kan levere til innbyggernes private lagre på denne verten: hva, hvor fint, hvor ofte, hvor langt tilbake og på hvilke vilkår. Selve opplysningene er ikke her; de kommer bare til innbyggeren selv, etter samtykke.",
+        "Alt som leverandørane kan levere til dei private lagra til innbyggjarane på denne verten: kva, kor fint, kor ofte, kor langt tilbake og på kva vilkår. Sjølve opplysningane er ikkje her; dei kjem berre til innbyggjaren sjølv, etter samtykke.",
+        "All that suppliers can deliver to citizens' private stores on this host: what, how fine, how often, how far back and on what terms. The data themselves are not here; they come to the citizen alone, upon consent.",
+    ),
+)
+ACCESS_WORDS = _pair(
+    ("I innbyggerens egen pod", "I podden til innbyggjaren sjølv", "In the citizen's own pod"),
+    (
+        "Bare innbyggeren selv, og de innbyggeren gir lov, leser det.",
+        "Berre innbyggjaren sjølv, og dei innbyggjaren gir lov, les det.",
+        "Only the citizen, and those whom the citizen permits, read it.",
+    ),
+)
+DOOR_WORDS: dict[str, Pair] = {
+    "push": _pair(
+        ("Leverandørens dør", "Døra til leverandøren", "The supplier's door"),
+        (
+            "Leverandøren sender når noe er nytt, under innbyggerens samtykke (OAuth 2.0, DPoP).",
+            "Leverandøren sender når noko er nytt, under samtykket til innbyggjaren (OAuth 2.0, DPoP).",
+            "The supplier sends when something is new, under the citizen's consent (OAuth 2.0, DPoP).",
+        ),
+    ),
+    "webhooks": _pair(
+        ("Dør for anrop", "Dør for oppkall", "The door for calls"),
+        (
+            "Kilden ringer når noe er nytt; anropet er signert, eller bare et tegn på at det skal hentes.",
+            "Kjelda ringjer når noko er nytt; oppkallet er signert, eller berre eit teikn på at det skal hentast.",
+            "The source calls when something is new; the call is signed, or only a sign that there is something to fetch.",
+        ),
+    ),
+    "sources": _pair(
+        ("Henting fra kilder", "Henting frå kjelder", "Fetching from sources"),
+        (
+            "Innbyggeren kobler til en kilde, og verten henter derfra til innbyggeren kobler fra.",
+            "Innbyggjaren koplar til ei kjelde, og verten hentar derifrå til innbyggjaren koplar frå.",
+            "The citizen connects a source, and the host fetches from it until the citizen disconnects.",
+        ),
+    ),
+    "files": _pair(
+        ("Egne filer", "Eigne filer", "Own files"),
+        (
+            "Innbyggeren legger inn en fil som leverandøren lar dem lagre.",
+            "Innbyggjaren legg inn ei fil som leverandøren lèt dei lagre.",
+            "The citizen brings a file that the supplier lets them save.",
+        ),
+    ),
+}
+"""By door of the catalogue."""
