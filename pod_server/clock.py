@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from pod_server.storage.errors import StorageDamaged
+
 
 class Clock(Protocol):
     """What every function that needs the time is given."""
@@ -38,8 +40,15 @@ def microseconds(at: datetime) -> int:
 
 
 def moment(microseconds_since_1970: int) -> datetime:
-    """A database's time as a datetime in UTC."""
-    return _EPOCH + timedelta(microseconds=microseconds_since_1970)
+    """A database's time as a datetime in UTC.
+
+    Raises:
+        StorageDamaged: the house never wrote such a time.
+    """
+    try:
+        return _EPOCH + timedelta(microseconds=microseconds_since_1970)
+    except (OverflowError, TypeError) as error:
+        raise StorageDamaged from error
 
 
 def _wall() -> datetime:

@@ -20,6 +20,7 @@ from pod_server import feed, key_epochs, quota
 from pod_server.clock import microseconds, moment
 from pod_server.errors import PermitExceeded
 from pod_server.opened_lately import OPENED_LATELY
+from pod_server.storage.errors import StorageDamaged
 from pod_server.vault.chunks import ChunkedFile
 from pod_server.vault.envelope import PUBLIC, Place, Scope
 from pod_server.vault.errors import Tampered
@@ -529,14 +530,19 @@ def document_paths(tx: Transaction, open_pod: OpenPod) -> list[str]:
     """The paths of all documents, without containers, rules and descriptions; opens no bodies.
 
     For Permits that only decide, too: which of the names somebody may know is the caller's to decide, one by one.
+
+    Raises:
+        StorageDamaged: a row says that it lies under a key that the pod never had.
     """
+    known = {(scope.kind, scope.epoch): scope for scope in _readable_scopes(tx, open_pod)}
     paths: list[str] = []
-    for scope in _readable_scopes(tx, open_pod):
-        rows = tx.all(
-            "SELECT name_key, version, sealed_head FROM document WHERE pod_id = ? AND scope = ? AND epoch = ?",
-            (open_pod.pod_id, scope.kind, scope.epoch),
-        )
-        paths += [_open_head(open_pod, scope, *row).path for row in rows]
+    for kind, epoch, *row in tx.all(
+        "SELECT scope, epoch, name_key, version, sealed_head FROM document WHERE pod_id = ?", (open_pod.pod_id,)
+    ):
+        if (scope := known.get((kind, epoch))) is not None:
+            paths.append(_open_head(open_pod, scope, *row).path)
+        elif open_pod.permit.authority != "public":
+            raise StorageDamaged  # it is sealed under a key that the pod never had: better named than left out
     return sorted(path for path in paths if path and not path.endswith("/") and not path.endswith(AUXILIARY_SUFFIXES))
 
 

@@ -17,7 +17,7 @@ from pod_server.log import ledger
 from pod_server.log.event import LogEvent
 from pod_server.opening import POD_COLUMNS, OpenPod, Pod, custodian_vault, find_pod, open_pod, pod_of_row
 from pod_server.resources.seed import seed_documents
-from pod_server.storage.errors import is_doubled
+from pod_server.storage.errors import StorageError, is_doubled
 from pod_server.storage.schema_version import tables_of_pods
 from pod_server.vault import rotation
 from pod_server.vault.errors import PodLocked
@@ -184,7 +184,12 @@ def create_pods(
                 check_free(tx, citizen.handle)
                 _write_pod(host, tx, new, citizen, actor, random)
     except BaseException as error:
-        # Keys without a pod open nothing and name nobody; they are destroyed all the same.
+        # Keys without a pod open nothing and name nobody; they are destroyed all the same, once no pod can need them:
+        # where the answer to a commit was lost, the pods may stand.
+        if isinstance(error, StorageError):
+            with host.storage.write() as tx:
+                for new, _ in made:
+                    forget_rows(tx, new.pod_id)
         for new, _ in made:
             host.key_store.destroy_vault(new.pod_id)
         if is_doubled(error):
@@ -192,6 +197,13 @@ def create_pods(
         raise
     of_handle = {new.pod.handle: new for new, _ in made}
     return [of_handle[citizen.handle] for citizen in citizens]
+
+
+def forget_rows(tx: Transaction, pod_id: PodId, *, but: frozenset[str] = frozenset()) -> None:
+    """Delete every row of a pod, from all tables but those."""
+    for table in tables_of_pods():
+        if table not in but:
+            tx.send(f"DELETE FROM {table} WHERE pod_id = ?", (pod_id,))
 
 
 def _write_pod(  # noqa: PLR0917 - called in one place
@@ -255,8 +267,7 @@ def remove_pod(host: Host, pod_id: PodId, *, retire_handle: bool = True) -> None
                 "INSERT INTO retired_handle (handle, retired) VALUES (?, ?) ON CONFLICT (handle) DO NOTHING",
                 (pod.handle, microseconds(host.clock.now())),
             )
-        for table in tables_of_pods():
-            tx.send(f"DELETE FROM {table} WHERE pod_id = ?", (pod_id,))
+        forget_rows(tx, pod_id)
     host.binaries.remove_pod(pod_id)
 
 

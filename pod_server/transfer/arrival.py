@@ -30,11 +30,11 @@ from pod_server.log.event import LogEvent
 from pod_server.log.verification import verify_stored
 from pod_server.opening import POD_COLUMNS, OpenPod, find_pod
 from pod_server.partners import SELF
-from pod_server.pods import check_free
+from pod_server.pods import check_free, forget_rows
 from pod_server.representation import stored
 from pod_server.resources.seed import CARD_PATH, WEBID_FRAGMENT
 from pod_server.storage.errors import StorageDamaged, is_doubled
-from pod_server.storage.schema_version import SCHEMA_VERSION, columns_of, tables_of_pods
+from pod_server.storage.schema_version import SCHEMA_VERSION, columns_of
 from pod_server.transfer.errors import PodFileInvalid
 from pod_server.transfer.move import (
     ARRIVAL_FORMAT,
@@ -144,6 +144,8 @@ def move_in(
             elif here[0] != parsed or not _came_from(tx, pod_id, about):
                 raise PodFileInvalid("this pod is on this host already")
         if here is not None:
+            if not host.key_store.slot_kinds(pod_id):
+                raise PodFileInvalid("this pod is on this host, and its keys are not: remove it here, and try again")
             # It came before, and whoever brought it did not get the statement.
             return _arrived(host, pod_id, wanted)
         _clear(host, pod_id)  # what a crash left of an earlier try
@@ -229,12 +231,17 @@ def _check_handle(tx: Transaction, handle: Handle, about: dict[str, Any]) -> Non
 
 
 def _clear(host: Host, pod_id: PodId) -> None:
-    """Nothing of a pod that did not arrive stays; the keys go first."""
-    host.key_store.destroy_vault(pod_id)
+    """Nothing of a pod that did not arrive stays.
+
+    The rows go first: were the keys destroyed and then a pod found whose commit had seemed to fail, it would be here and
+    nobody could open it. The announcement goes last, so that what is left of a crash is found again.
+    """
     with host.storage.write() as tx:
-        for table in tables_of_pods():
-            tx.send(f"DELETE FROM {table} WHERE pod_id = ?", (pod_id,))
+        forget_rows(tx, pod_id, but=frozenset({"arriving_pod"}))
+    host.key_store.destroy_vault(pod_id)
     host.binaries.remove_pod(pod_id)
+    with host.storage.write() as tx:
+        tx.send("DELETE FROM arriving_pod WHERE pod_id = ?", (pod_id,))
 
 
 def _says_the_file_is_wrong(error: BaseException) -> bool:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pod_server.identifiers import GrantId, PodId
 from pod_server.storage.errors import StorageFull
-from pod_server.storage.sqlite import translate
+from pod_server.storage.sqlite import commit, translate
 from pod_server.vault.envelope import SECRET_BYTES, EnvelopeKey, Place, Scope, ScopeKind, field
 from pod_server.vault.epoch_keys import EPOCH_KEPT, EPOCH_LASTS, EpochKeys
 from pod_server.vault.errors import (
@@ -787,7 +787,7 @@ class KeyStore:
                     self._cover_anew(connection, pod_id)
                 if connection.total_changes != before:
                     connection.execute("UPDATE generation SET changes = changes + 1")
-                connection.execute("COMMIT")
+                commit(connection, "UPDATE generation SET changes = changes + 1")
             except BaseException:
                 with contextlib.suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")

@@ -210,6 +210,28 @@ def test_a_damaged_row_is_its_own_pods_trouble_alone(filled, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        (
+            "UPDATE document SET epoch = epoch + 1 WHERE rowid = (SELECT MAX(rowid) FROM document WHERE pod_id = ?)",
+            "texts",
+        ),
+        ("UPDATE document SET scope = 'owm' WHERE rowid = (SELECT MAX(rowid) FROM document WHERE pod_id = ?)", "texts"),
+        ("UPDATE segment SET received = 1154716939806846976 WHERE pod_id = ?", "activities"),
+    ],
+)
+def test_a_number_that_the_house_never_wrote_is_named_and_not_passed_over(filled, tmp_path, change, part):
+    """Found with flipped bits: a document was left out of the list, and a time beyond every calendar ended in a failure of ours."""
+    folder = tmp_path / "data"
+    shutil.copytree(filled.folder, folder)
+    with closing(sqlite3.connect(folder / "tvilling.sqlite")) as rows, rows:
+        assert rows.execute(change, (filled.pods["ola"],)).rowcount
+    failed = read_again(filled, folder)
+    assert {key: type(error).__name__ for key, error in failed.items()} == {("ola", part): "StorageDamaged"}
+    assert wrong(filled, folder)
+
+
+@pytest.mark.parametrize(
     "file", ["tvilling.sqlite", "keys/keys.sqlite", "keys/host.key", "keys/epochs/epoch-00000001.key"]
 )
 def test_a_file_of_nothing_but_zeros_stops_the_start_by_name(filled, tmp_path, file):

@@ -1,5 +1,6 @@
 """What must hold of a folder after a fault, said without the house's own reading of it (decoder.py does the opening).
 
+0. every row that no act was changing is what it was, in the database and in the key store (where the life noted its rows)
 1. nothing is plain: no file of the folder, drafts and write-ahead logs included, says the marker
 2. the house starts, as its processes do, and finishes what was under way
 3. what was acknowledged is there, what was withdrawn or erased is as it was told, nothing is there twice
@@ -23,7 +24,8 @@ from deliveries import deliver, permit_again, reading
 from faults.harness.decoder import HostKeys, Keyring, PodContents, Scope, read_database, root_of
 from faults.harness.places import Partner, arrive, put_back
 from faults.harness.promises import Promises
-from faults.harness.workload import MARKER, SAID, WORDS
+from faults.harness.workload import MARKER, ROWS_IN, SAID, WORDS
+from faults.harness.writes import Rows, rows_of
 from hosts import NOON, make_host
 
 from dashboard.unlocking import do_what_waits
@@ -35,6 +37,7 @@ from pod_server.integrity import examine
 from pod_server.opening import custodian_vault, open_pod
 from pod_server.partners import find_partner
 from pod_server.vault.vault import unlock_with_passphrase
+from research_views.budget import budget
 from twin_agent.recompute import differences, recompute
 from twin_agent.worker import _start_up, run_until_idle
 
@@ -53,9 +56,20 @@ class Findings:
             self.wrong.append(what)
 
 
-def check(folder: Path, promises: Promises, *, at: datetime = NOON + timedelta(days=40)) -> list[str]:
-    """Everything that is wrong with a folder in which the house's data, its backup and its pod files lie."""
+def check(
+    folder: Path, promises: Promises, *, at: datetime = NOON + timedelta(days=40), later: dict[str, Rows] | None = None
+) -> list[str]:
+    """Everything that is wrong with a folder in which the house's data, its backup and its pod files lie.
+
+    Args:
+        folder: Where they lie.
+        promises: What had been promised.
+        at: When the house is started again.
+        later: The rows after the act that was under way, where that is known.
+    """
     found = Findings()
+    if later is not None and promises.rows:
+        _rows_are_there(folder, promises.rows, later, found)
     _nothing_is_plain(folder, found)
     host = replace(make_host(folder / "data", SetClock(at)), outbound=Partner())
     try:
@@ -81,6 +95,22 @@ def check(folder: Path, promises: Promises, *, at: datetime = NOON + timedelta(d
         host.storage.close()
         host.key_store.close()
     return found.wrong
+
+
+CLAIMS = frozenset({"feed", "webhook_channel", "resealing", "upload"})
+"""Tables whose rows an act may change and change back: who has what in hand, and how far it is."""
+
+
+def _rows_are_there(folder: Path, before: dict[str, Rows], after: dict[str, Rows], found: Findings) -> None:
+    """What stood before an act and after it stands in the middle of it; nothing else does that neither knew."""
+    for name, file in ROWS_IN.items():
+        present = rows_of(folder / "data" / file)
+        for table in before[name].keys() | after[name].keys():
+            if table in CLAIMS:
+                continue
+            old, new, now = (each.get(table, {}) for each in (before[name], after[name], present))
+            lost = sum(now.get(row) != content for row, content in old.items() if new.get(row) == content)
+            found.expect(not lost, f"{lost} rows of {table} that nobody touched are others, or gone")
 
 
 def _nothing_is_plain(folder: Path, found: Findings) -> None:
@@ -114,6 +144,12 @@ def _figures_are_right(host: Host, promises: Promises, found: Findings) -> None:
         found.expect(False, f"the figures differ from the recompute: {difference}")
     examined = examine(host, own.vault, promises.pod)
     found.expect(not examined.damages, f"the house itself finds damage: {[str(one) for one in examined.damages]}")
+    budget(host)  # the privacy account is whole, in the database and beside the keys
+    for pod in [pod for pod, removed in promises.neighbours.items() if removed is False]:
+        if "custodian" not in host.key_store.slot_kinds(pod):
+            continue  # whose keys are gone is told below
+        theirs = examine(host, custodian_vault(host, pod), pod)
+        found.expect(not theirs.damages, f"and with a neighbour: {[str(one) for one in theirs.damages]}")
 
 
 def _look_inside(folder: Path, rows: sqlite3.Connection, keys: HostKeys, promises: Promises, found: Findings) -> None:
@@ -286,7 +322,15 @@ def _keys_at_rest(folder: Path, keys: HostKeys, found: Findings) -> None:
     beside = {path.name for path in (folder / "data" / "keys").iterdir()}
     # A draft of the host key's file is another name of the file itself, or of one that was never used.
     beside = {name for name in beside if not name.startswith(".host.key.")}
-    strange = beside - {"host.key", "host.key.next", "epochs", "keys.sqlite", "keys.sqlite-wal", "keys.sqlite-shm"}
+    strange = beside - {
+        "privacy-budget.jsonl",
+        "host.key",
+        "host.key.next",
+        "epochs",
+        "keys.sqlite",
+        "keys.sqlite-wal",
+        "keys.sqlite-shm",
+    }
     found.expect(not strange, f"beside the host key lie {strange}")
 
 

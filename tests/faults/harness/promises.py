@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from faults.harness.writes import Rows
 
 Raw = str | None
 Words = frozenset[str]
@@ -32,6 +35,8 @@ class Promises:
         arrived: The same of the pod that moved to another host.
         carried: The file and the recovery code of that pod.
         delivered: Every record that anybody ever brought.
+        rows: By database, table and row the hash of its content after the last act, where rows are noted.
+        notes: How many acts were acknowledged.
     """
 
     begun: bool = False
@@ -53,6 +58,8 @@ class Promises:
     arrived: bool | None = None
     carried: tuple[str, str] = ("", "")
     delivered: set[str] = field(default_factory=set)
+    rows: dict[str, Rows] = field(default_factory=dict)
+    notes: int = 0
 
     def is_known(self, raw: str) -> bool:
         """Whether somebody ever delivered this record."""
@@ -72,6 +79,23 @@ def fold(notes: list[bytes]) -> Promises:
         elif "end" in note:
             promises.ended = True
     return promises
+
+
+def next_rows(notes: list[bytes], promises: Promises) -> dict[str, Rows] | None:
+    """The rows after the act that was under way; None where the notes end before it, or it was refused.
+
+    Args:
+        notes: Of the whole life.
+        promises: Up to some place of it.
+    """
+    after, seen = Promises(), 0
+    for note in map(json.loads, notes):
+        seen += "done" in note
+        if "done" in note and seen <= promises.notes + 1:
+            _rows_of(after, note)
+        if seen == promises.notes + 1:
+            return after.rows
+    return None
 
 
 _STATE = {"pause": "paused", "resume": "active", "withdraw": "withdrawn", "erase": "erased"}
@@ -113,9 +137,22 @@ def _may(promises: Promises, plan: dict[str, Any]) -> None:
             promises.arrived, promises.carried = False, (plan["file"], plan["code"])
 
 
+def _rows_of(promises: Promises, told: dict[str, Any]) -> None:
+    for name, told_of in told.get("rows", {}).items():
+        for table, changed in told_of.items():
+            rows = promises.rows.setdefault(name, {}).setdefault(table, {})
+            for row, content in changed.items():
+                if content is None:
+                    del rows[row]
+                else:
+                    rows[row] = content
+    promises.log.append((told["log_size"], told["log_root"]))
+
+
 def _must(promises: Promises, plan: dict[str, Any], told: dict[str, Any]) -> None:
     """An act was acknowledged: things are what it made of them."""
-    promises.log.append((told["log_size"], told["log_root"]))
+    promises.notes += 1
+    _rows_of(promises, told)
     match plan["act"]:
         case "begin":
             promises.begun, promises.pod, promises.codes = True, told["pod"], {told["recovery_code"]}

@@ -3,7 +3,7 @@
 Before each act a note says what is tried, and after it what was acknowledged; notes stand in the trace between the
 calls, so that it is known for each place what the house had promised by then. A note's "try" is the number of its act.
 
-    python -m faults.harness.workload FOLDER SEED [--fault KIND AFTER] [--in ACT] [--back DAYS]
+    python -m faults.harness.workload FOLDER SEED [--fault KIND --after CALLS] [--in ACT] [--back DAYS] [--short] [--rows]
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any
 from deliveries import CITIZEN, deliver, granted, permit_again, reading
 from faults.harness.places import Partner, arrive, put_back, settings_of
 from faults.harness.recorder import FAULTS, Recorder
+from faults.harness.visitors import Visitors
+from faults.harness.writes import Rows, changes, counted, rows_of
 from flask import Flask
 from hosts import NOON, make_host
 from solid_door import TestAgent
@@ -59,6 +61,9 @@ MARKER = "kanarifugl"
 SAID = f"{MARKER} heter Pippi"
 WORDS, CHEAP = Passphrase(SAID), Argon2Cost(64, 1, 1)
 LARGE = 300_000
+ROWS_IN = {"data": "tvilling.sqlite", "keys": "keys/keys.sqlite"}
+"""Databases whose every row is a promise."""
+
 REFUSED = (StorageError, VaultError, OSError)
 """What a failing disk may look like to who asked: named errors of the house, and of the system where a command writes
 to a folder that the operator named."""
@@ -83,6 +88,10 @@ class Life:
         self.code = ""
         self.fault: tuple[str, int, int] | None = None
         self.refusals, self.patience = 0, self.draw.randint(1, 6)
+        self.marker = MARKER
+        self.visitors = Visitors(self)
+        self.tells_rows = self.is_short = False
+        self.rows: dict[str, Rows] = {}
 
     # What frames an act
 
@@ -104,7 +113,7 @@ class Life:
             if self.refusals >= self.patience:
                 self.relieve()
             return False
-        self.recorder.note(done=self.number, **told, **self._head())
+        self.recorder.note(done=self.number, **told, **self._head(), **self._rows())
         return True
 
     def relieve(self) -> None:
@@ -119,6 +128,15 @@ class Life:
             tree = ledger.load_tree(tx, self.pod_id)
             return {"log_size": tree.frontier.size, "log_root": tree.frontier.root().hex()}
 
+    def _rows(self) -> dict[str, Any]:
+        """Which rows are others than at the last note, in the database and in the key store."""
+        told = {}
+        if self.tells_rows:
+            for name, file in ROWS_IN.items():
+                now = rows_of(self.folder / "data" / file)
+                told[name], self.rows[name] = changes(self.rows.get(name, {}), now), now
+        return {"rows": told} if told else {}
+
     # Beginning and ending
 
     def begin(self) -> None:
@@ -130,8 +148,13 @@ class Life:
         self.code = made[0].recovery_code
         self.pod_id, self.vault = made[0].pod_id, made[0].vault
         self._open_doors()
-        self.recorder.note(done=self.number, pod=self.pod_id, recovery_code=made[0].recovery_code, **self._head())
+        self.recorder.note(
+            done=self.number, pod=self.pod_id, recovery_code=made[0].recovery_code, **self._head(), **self._rows()
+        )
         self.give("Strømmen")
+        self.visitors.move_in()
+        if not self.is_short:
+            self.visitors.propose()
 
     def _start(self) -> None:
         # The house's own way to a new folder; the tests' short cut to an empty database syncs nothing.
@@ -456,7 +479,7 @@ class Life:
             lambda: self.change("erase"), self.lock_and_open, self.renew_keys, self.tend, self.tend,
             self.exchange_host_key, self.log_only, self.send, self.think, self.neighbour, self.move_out, self.backup,
             self.restart, self.checkpoint, self.delete, self.put_large, self.put_large, self.put_graph, self.add_to_graph,
-            lambda: self.give("AtB"), lambda: self.give("Rema"),
+            lambda: self.give("AtB"), lambda: self.give("Rema"), *([] if self.is_short else self.visitors.visits()),
         ]  # fmt: skip
         self.draw.shuffle(others)
         for place, other in enumerate(others):
@@ -465,6 +488,8 @@ class Life:
             for small in self.draw.sample((self.deliver, self.put, self.add_to_graph, self.deliver), 2):
                 small()
             other()
+        if not self.is_short:
+            self.visitors.come_again()
 
 
 def _owner(vault: Any) -> Any:
@@ -481,13 +506,17 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--after", type=int, default=0, help="after how many calls that it concerns")
     parser.add_argument("--in", dest="act", default="", help="counted from the beginning of the first act of this name")
     parser.add_argument("--back", type=int, default=0, help="days that the clock goes back half-way")
+    parser.add_argument("--short", action="store_true", help="without those who come to the second citizen")
+    parser.add_argument("--rows", action="store_true", help="note after each act which rows it changed")
     asked = parser.parse_args(arguments)
-    life = Life(asked.folder, asked.seed)
-    life.begin()
-    if asked.fault:
-        life.fault = (asked.act, FAULTS[asked.fault], asked.after)
-    life.live(back=timedelta(days=asked.back))
-    life.recorder.note(end=True, struck=bool(life.recorder.struck()))
+    with counted() as writes:
+        life = Life(asked.folder, asked.seed)
+        life.tells_rows, life.is_short = asked.rows, asked.short
+        life.begin()
+        if asked.fault:
+            life.fault = (asked.act, FAULTS[asked.fault], asked.after)
+        life.live(back=timedelta(days=asked.back))
+    life.recorder.note(end=True, struck=bool(life.recorder.struck()), writes=sorted(writes))
     return 0
 
 
