@@ -79,6 +79,7 @@ from tvilling.city.simulators.bank import Bank
 from tvilling.city.simulators.sign_in_server import SignInServer
 from tvilling.witness import create_app, make_key, open_witness, public_key
 from twin_agent import act as twin_act
+from twin_agent import propose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -393,7 +394,7 @@ class Visitors:
                 stored = proposals.list_proposals(tx, self.own())
             for each in stored:
                 if each.state == "waiting":
-                    body = json.loads(each.body)
+                    body = propose.read_body(each)
                     twin_act.approve(self.host, self.own(), each.proposal_id, body["plan_hash"])
 
         if self.act("earn", offered):
