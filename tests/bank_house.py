@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
@@ -23,7 +23,7 @@ from tvilling.city.simulators.sign_in_server import SignInServer
 from tvilling.city.simulators.sources import City as Streets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from flask.testing import FlaskClient
     from hosts import City
@@ -129,41 +129,53 @@ class BankHouse:
 
 
 @contextmanager
-def bank_house(city: City, **settings: Any) -> Iterator[BankHouse]:
-    """Open it."""
+def bank_at(host: Host, **settings: Any) -> Iterator[tuple[Host, Source, Callable[[Source], Bank]]]:
+    """A host that may ask a bank, how it is to be added as a source, and what opens the bank once it was."""
     late = _Late()
     with listening(late) as origin:
-        host = replace(city.host, outbound=Outbound(frozenset({origin})), lookups=Lookups())
+        host = replace(host, outbound=Outbound(frozenset({origin})), lookups=Lookups())
         households = {each.handle: each for each in citizens()}
-        source = add_source(
-            host,
-            Source(
-                slug="bank",
-                name="SpareBank 1 SMN",
-                channel="oauth",
-                connector="sparebank1",
-                purpose="personal-footprint",
-                client_id=ClientId(""),
-                api=f"{origin}/personal/banking",
-                oauth_client="tvilling",
-                scopes=("accounts", "transactions"),
-                parameters={"finInst": "fid-smn"},
-                secret=SECRET,
-                **{"issuer": origin} | settings,
-            ),
-        )
-        sign_in = SignInServer(
-            issuer=origin,
-            name="Banken",
-            client_id="tvilling",
+        source = Source(
+            slug="bank",
+            name="SpareBank 1 SMN",
+            channel="oauth",
+            connector="sparebank1",
+            purpose="personal-footprint",
+            client_id=ClientId(""),
+            api=f"{origin}/personal/banking",
+            oauth_client="tvilling",
+            scopes=("accounts", "transactions"),
+            parameters={"finInst": "fid-smn"},
             secret=SECRET,
-            redirect_uri=source.redirect_uri(host),
-            people=tuple(households),
-            now=host.clock.protocol_now,
+            **{"issuer": origin} | settings,
         )
-        now = lambda: host.clock.now().astimezone(UTC)  # noqa: E731
-        streets = Streets(20261123, now(), {})
-        late.stranger = bank = Bank(now=now, sign_in=sign_in, households=households, city=streets)
+
+        def now() -> datetime:
+            return host.clock.now().astimezone(UTC)
+
+        def opened(added: Source) -> Bank:
+            sign_in = SignInServer(
+                issuer=origin,
+                name="Banken",
+                client_id="tvilling",
+                secret=SECRET,
+                redirect_uri=added.redirect_uri(host),
+                people=tuple(households),
+                now=host.clock.protocol_now,
+            )
+            streets = Streets(20261123, now(), {})
+            late.stranger = bank = Bank(now=now, sign_in=sign_in, households=households, city=streets)
+            return bank
+
+        yield host, source, opened
+
+
+@contextmanager
+def bank_house(city: City, **settings: Any) -> Iterator[BankHouse]:
+    """Open it."""
+    with bank_at(city.host, **settings) as (host, described, opened):
+        source = add_source(host, described)
+        bank = opened(source)
         house = House(city, host, whole_app(host))
         kari = city.citizen("kari")
         yield BankHouse(house, bank, source, kari, house.browser(kari))

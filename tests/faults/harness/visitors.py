@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from authenticator import Authenticator
-from bank_house import SECRET, BankHouse, listening
+from bank_house import BankHouse, bank_at
 from console import TEXTS
 from deliveries import CITIZEN, deliver, granted, permit_again, reading, readings
 from oauth_client import REDIRECT, PartnerClient, new_key
@@ -61,11 +61,10 @@ from pod_server.authorization.enforcement import require_owner
 from pod_server.authorization_server import scripts, software_statements
 from pod_server.authorization_server.connections import disconnect, list_connections
 from pod_server.authorization_server.tokens import AuthenticatedPartner
-from pod_server.identifiers import ClientId
 from pod_server.lookups import Lookups
 from pod_server.notifications import webhook
 from pod_server.opening import custodian_vault, open_pod
-from pod_server.outbound import Outbound, Response
+from pod_server.outbound import Response
 from pod_server.partner_standing import By
 from pod_server.partners import Limits
 from pod_server.sign_in import links, providers
@@ -74,9 +73,6 @@ from pod_server.sign_in.requests import Asked
 from pod_server.storage.errors import StorageFull
 from research_views import invitations
 from research_views.release import release
-from tvilling.city.households import citizens
-from tvilling.city.simulators.bank import Bank
-from tvilling.city.simulators.sign_in_server import SignInServer
 from tvilling.witness import create_app, make_key, open_witness, public_key
 from twin_agent import act as twin_act
 from twin_agent import propose
@@ -511,29 +507,11 @@ TEXTS_BY_LANGUAGE = {name.removeprefix("notice_"): text for name, text in TEXTS.
 
 @contextmanager
 def bank(visitors: Visitors) -> Iterator[BankHouse]:
-    """The house with a bank on a real socket, as tests/bank_house.py, for the second citizen of this life."""
-
-    class Late:
-        def answer(self, *asked: Any) -> Any:
-            return self.stranger.answer(*asked)  # type: ignore[attr-defined]
-
-    late = Late()
-    with listening(late) as origin:
-        host = replace(visitors.host, outbound=Outbound(frozenset({origin})), lookups=Lookups())
-        households = {each.handle: each for each in citizens()}
-        source = Source(
-            slug="bank", name="SpareBank 1 SMN", channel="oauth", connector="sparebank1", purpose="personal-footprint",
-            client_id=ClientId(""), api=f"{origin}/personal/banking", oauth_client="tvilling",
-            scopes=("accounts", "transactions"), parameters={"finInst": "fid-smn"}, secret=SECRET, issuer=origin,
-        )  # fmt: skip
+    """The house with a bank on a real socket, for the second citizen of this life."""
+    with bank_at(visitors.host) as (host, described, opened):
         added: list[Source] = []
-        if not visitors.act("add-source", lambda: added.append(add_source(host, source))):
+        if not visitors.act("add-source", lambda: added.append(add_source(host, described))):
             visitors.life.relieve()
-            assert visitors.act("add-source", lambda: added.append(add_source(host, source)))
-        people = SignInServer(
-            issuer=origin, name="Banken", client_id="tvilling", secret=SECRET, redirect_uri=added[-1].redirect_uri(host),
-            people=tuple(households), now=host.clock.protocol_now,
-        )  # fmt: skip
-        late.stranger = stranger = Bank(people, households, 20261123, host.clock.now)  # type: ignore[attr-defined]
-        house = visitors.house(host)
+            assert visitors.act("add-source", lambda: added.append(add_source(host, described)))
+        stranger, house = opened(added[-1]), visitors.house(host)
         yield BankHouse(house, stranger, added[-1], visitors.citizen(), house.browser(visitors.citizen()))
