@@ -54,6 +54,7 @@ ELSEWHERE = {
     "consent_reminder DELETE": "in one transaction with the reminder that takes its place",
     "pending_delivery UPDATE": "a sealed delivery that does not open is set aside: tests/unit/partner_bridge/test_merging.py",
     "app_refresh_token DELETE": "months after the last use: tests/protocol/solid_oidc",
+    "proposal DELETE": "of an older version's rows, at an erasure: tests/unit/twin_agent",
     "seen DELETE, start DELETE": "the replay store forgets what nobody would take any more; it keeps nothing for ever",
     "signing_key DELETE": "a restore of a copy whose keys were retired since: tests/e2e/test_operation_commands.py",
     "key_store_format INSERT, key_store_format UPDATE, seen_once DELETE, seen_once INSERT, seen_since INSERT, xx INSERT": (
