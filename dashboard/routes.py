@@ -113,6 +113,18 @@ def register(app: Flask, host: Host) -> None:
         methods=["POST"],
     )
     rule("/-/representation", "representation", lambda: representation.representation_page(host))
+    rule("/-/representation", "offer-power", lambda: representation.offer_power(host), methods=["POST"])
+    rule(
+        "/-/representation/<authority>/accept",
+        "accept-power",
+        lambda authority: representation.accept_power(host, authority),
+        methods=["POST"],
+    )
+    rule(
+        "/-/representation/<authority>/receipt",
+        "power-receipt",
+        lambda authority: representation.power_receipt(host, authority),
+    )
     rule(
         "/-/representation/<authority>/end",
         "end-authority",

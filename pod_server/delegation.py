@@ -8,7 +8,8 @@ What an authority opens is consents, and nothing else: no Permit comes of it, so
 represented citizen is read for a representative.
 
 Registries outside (Folkeregisteret, Altinn) plug in as a `RepresentationRegistry`: `synchronise` records what they say and
-ends what they no longer say. None is asked while somebody waits: the row decides.
+ends what they no longer say. None is asked while somebody waits: the row decides. The one that is here reads a signed file
+(register_file.py).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from consent.delegation import EXPLAINED, WITHOUT_KEYS, Act, Authority, Representation, too_young, why_not
-from pod_server import problems
+from pod_server import power_receipts, problems
 from pod_server.errors import NoSuchPod, PodError, PodMoved
 from pod_server.identifiers import Actor, Handle, PodId
 from pod_server.log.event import LogEvent
@@ -39,6 +40,12 @@ if TYPE_CHECKING:
     from pod_server.vault.host_key import HostKey
 
 OPERATOR_RECORDED = "operator"
+UNNAMED = "•••"
+"""In the log of who named another by a number: whose it is, they learn from the other's yes."""
+
+OFFERED = "offered"
+"""The state of a power of attorney that its attorney has not accepted: it covers nothing."""
+
 _LABEL = "representation"
 _COLUMNS = "pod_id, representation_id, representative_pod, source, state, told_age, terms"
 _KINDS = {
@@ -88,6 +95,9 @@ class Recorded:
         standing: Whether nobody ended it; dates and ages are the law's affair.
         told_age: The highest age at which both were told that something changed hands.
         terms: The authority itself.
+        offered: Whether it waits for the other's yes (own_powers.py).
+        unnamed: Whether the giver named the other by a number, and must not learn whose it is before they say yes.
+        receipt: The signed receipt of its latest event, for one that a citizen gave; else empty.
     """
 
     pod_id: PodId
@@ -96,6 +106,9 @@ class Recorded:
     standing: bool
     told_age: int
     terms: Representation
+    offered: bool = False
+    unnamed: bool = False
+    receipt: str = ""
 
     @property
     def id(self) -> str:
@@ -132,13 +145,26 @@ def record(
             raise NotRepresented("Nobody has an authority over themselves.")
         if terms.authority is Authority.GUARDIAN_OF_CHILD and representative_is_a_child(host, tx, representative, now):
             raise NotRepresented("A child is nobody's guardian.")
-        tx.send(
-            f"INSERT INTO representation ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (pod_id, terms.id, representative, source, "standing", 0, _seal(host.host_key, pod_id, terms)),
-        )
+        insert(host, tx, made, "standing")
         tell_both(tx, made, "representation-recorded", now)
     host.signal.notify([pod_id, representative])
     return made
+
+
+def insert(host: Host, tx: Transaction, made: Recorded, state: str) -> None:
+    """Write a new authority's row, in the caller's transaction."""
+    tx.send(
+        f"INSERT INTO representation ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (made.pod_id, made.id, made.representative, made.source, state, made.told_age, _seal(host.host_key, made)),
+    )
+
+
+def update(host: Host, tx: Transaction, changed: Recorded, state: str) -> None:
+    """Write an authority's new state and terms, in the caller's transaction."""
+    tx.send(
+        "UPDATE representation SET state = ?, terms = ? WHERE pod_id = ? AND representation_id = ?",
+        (state, _seal(host.host_key, changed), changed.pod_id, changed.id),
+    )
 
 
 def new_id() -> str:
@@ -156,15 +182,17 @@ def end(host: Host, pod_id: PodId, representation_id: str, *, actor: Actor) -> N
         found = find(tx, host, pod_id, representation_id)
         if found is None:
             raise NotRepresented("There is no such authority.")
-        if not found.standing:
+        if not found.standing and not found.offered:
             return
         now = host.clock.now()
-        ended = replace(found, standing=False, terms=replace(found.terms, ended_at=now))
+        terms = replace(found.terms, ended_at=now)
+        ended = replace(found, standing=False, offered=False, terms=terms)
+        if found.receipt:
+            names = [handle_of(tx, each) for each in (found.pod_id, found.representative)]
+            receipt = power_receipts.sign(host, terms, "ended", now, principal=names[0], attorney=names[1])
+            ended = replace(ended, receipt=receipt)
         # A guardian who is no longer one leaves consents that the child is still to look at.
-        tx.send(
-            "UPDATE representation SET state = 'ended', terms = ? WHERE pod_id = ? AND representation_id = ?",
-            (_seal(host.host_key, pod_id, ended.terms), pod_id, representation_id),
-        )
+        update(host, tx, ended, "ended")
         tell_both(tx, ended, "representation-ended", now, actor=actor)
     host.signal.notify([pod_id, found.representative])
 
@@ -280,7 +308,7 @@ def note_for_representative(host: Host, held: Recorded, act: str, purpose: str, 
 def forget_representative(tx: Transaction, representative: PodId) -> None:
     """Who is removed answers for nobody; how old a child is stays known."""
     tx.execute(
-        "UPDATE representation SET state = 'ended' WHERE representative_pod = ? AND state = 'standing'",
+        "UPDATE representation SET state = 'ended' WHERE representative_pod = ? AND state IN ('standing', 'offered')",
         (representative,),
     )
 
@@ -301,6 +329,13 @@ def synchronise(host: Host, registry: RepresentationRegistry, pod_id: PodId) -> 
     for representative, terms in new:
         record(host, pod_id, representative, terms, source=registry.name)
     return len(new), len(gone)
+
+
+def citizens_of_source(host: Host, source: str) -> set[PodId]:
+    """Everybody over whom a register has said something that stands."""
+    with host.storage.read() as tx:
+        rows = tx.all("SELECT DISTINCT pod_id FROM representation WHERE state = 'standing' AND source = ?", (source,))
+    return {PodId(pod_id) for (pod_id,) in rows}
 
 
 def unsettled(host: Host) -> Iterator[Recorded]:
@@ -333,10 +368,11 @@ def handle_of(tx: Transaction, pod_id: PodId) -> Handle | None:
 def tell_both(tx: Transaction, recorded: Recorded, action: str, now: datetime, *, actor: Actor | None = None) -> None:
     """One event in the logs of both, as far as both live here."""
     represented, representative = (handle_of(tx, each) for each in (recorded.pod_id, recorded.representative))
-    for pod_id, own, other in (
-        (recorded.pod_id, represented, representative),
-        (recorded.representative, representative, represented),
-    ):
+    if recorded.unnamed:
+        told: dict[PodId, str] = {recorded.pod_id: UNNAMED, recorded.representative: represented or ""}
+    else:
+        told = {recorded.pod_id: representative or "", recorded.representative: represented or ""}
+    for pod_id, own in ((recorded.pod_id, represented), (recorded.representative, representative)):
         if own is None:
             continue
         append_to_log(
@@ -348,7 +384,7 @@ def tell_both(tx: Transaction, recorded: Recorded, action: str, now: datetime, *
                 action=action if pod_id == recorded.pod_id else f"{action}-held",
                 outcome="done",
                 count=1,
-                detail={"authority": recorded.id, "as": str(recorded.terms.authority), "partner": other or ""},
+                detail={"authority": recorded.id, "as": str(recorded.terms.authority), "partner": told[pod_id]},
             ),
             random=secrets.token_bytes,
         )
@@ -363,7 +399,8 @@ def _place(representation_id: str) -> Place:
     return Place(_LABEL, representation_id.encode())
 
 
-def _seal(host_key: HostKey, pod_id: PodId, terms: Representation) -> bytes:
+def _seal(host_key: HostKey, recorded: Recorded) -> bytes:
+    terms = recorded.terms
     value: dict[str, Any] = {
         "authority": terms.authority,
         "acts": sorted(terms.acts),
@@ -373,8 +410,14 @@ def _seal(host_key: HostKey, pod_id: PodId, terms: Representation) -> bytes:
         "born": terms.born.isoformat() if terms.born else None,
         "purposes": sorted(terms.purposes) if terms.purposes is not None else None,
         "ended_at": terms.ended_at.isoformat() if terms.ended_at else None,
+        "unnamed": recorded.unnamed,
+        "receipt": recorded.receipt,
+        # A power that nobody accepted must not stand because somebody wrote another word into the row's plain column.
+        "offered": recorded.offered,
     }
-    return _key(host_key, pod_id).seal(_place(terms.id), json.dumps(value, ensure_ascii=False).encode(), os.urandom)
+    return _key(host_key, recorded.pod_id).seal(
+        _place(terms.id), json.dumps(value, ensure_ascii=False).encode(), os.urandom
+    )
 
 
 def _of_row(host_key: HostKey, row: Row) -> Recorded:
@@ -391,4 +434,15 @@ def _of_row(host_key: HostKey, row: Row) -> Recorded:
         purposes=frozenset(value["purposes"]) if value["purposes"] is not None else None,
         ended_at=datetime.fromisoformat(value["ended_at"]) if value["ended_at"] else None,
     )
-    return Recorded(PodId(pod_id), PodId(representative), source, state == "standing", int(told_age), terms)
+    offered = bool(value.get("offered", False))
+    return Recorded(
+        PodId(pod_id),
+        PodId(representative),
+        source,
+        state == "standing" and not offered,
+        int(told_age),
+        terms,
+        offered and state == OFFERED,
+        bool(value.get("unnamed", False)),
+        str(value.get("receipt", "")),
+    )

@@ -43,7 +43,7 @@ ALLOWED = {
     r"^SELECT (MAX|COUNT)\(": "the operator's check-up: one number a shard",
     r"^SELECT state, .*COUNT\(\*\) FROM (pod|consent) GROUP BY": "metrics: one number a shard",
     r"^SELECT DISTINCT pod_id FROM document WHERE binary_name IS NOT NULL$": "the sweeper and the doctor look for files",
-    r"^UPDATE representation SET state = 'ended' WHERE state = 'standing'$": "a restore ends what may have been ended since",
+    r"^UPDATE representation SET state = 'ended' WHERE state IN \('standing', 'offered'\)$": "a restore ends what may have been ended since",
     r"^UPDATE representation SET state = 'ended' WHERE representative_pod = \?": "who was removed answers for nobody",
     r"^DELETE FROM \w+$": "a restore ends every way in that its backup still had",
 }

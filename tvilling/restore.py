@@ -471,7 +471,7 @@ def _mend(host: Host) -> tuple[tuple[str, ...], int]:
         for table in _SHORT_LIVED:
             tx.execute(f"DELETE FROM {table}")
         # A power that was ended since the backup must not come back; a child's age must not be forgotten either.
-        tx.execute("UPDATE representation SET state = 'ended' WHERE state = 'standing'")
+        tx.execute("UPDATE representation SET state = 'ended' WHERE state IN ('standing', 'offered')")
         # Ended and not forgotten: consents that an app held name it by its connection.
         ended = microseconds(host.clock.protocol_now())
         tx.execute("UPDATE app_connection SET ended_at = ? WHERE ended_at IS NULL", (ended,))

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from pod_server.sign_in.answers import Known
     from pod_server.storage.ports import Transaction
 
-_LABEL = "upstream-link"
+LINK_LABEL = "upstream-link"
+"""What the pod of a link is sealed under."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def link(host: Host, session: Session, known: Known) -> None:
                 session.pod_id,
                 known.subject_hash,
                 known.provider.slug,
-                seal(host.host_key, _LABEL, (known.subject_hash,), json.dumps(session.pod_id).encode()),
+                seal(host.host_key, LINK_LABEL, (known.subject_hash,), json.dumps(session.pod_id).encode()),
                 microseconds(host.clock.protocol_now()),
             ),
         )
@@ -89,7 +90,7 @@ def sign_in(host: Host, known: Known, *, device: str = "") -> str:
     if row is None or row[1] != known.provider.slug:
         raise NotLinked(known.provider.name)
     pod_id = PodId(row[0])
-    if json.loads(unseal(host.host_key, _LABEL, (known.subject_hash,), row[2])) != pod_id:
+    if json.loads(unseal(host.host_key, LINK_LABEL, (known.subject_hash,), row[2])) != pod_id:
         raise SealBroken("a link lies in another place")
     try:
         vault = unlock_with_custodian(host.host_key, host.key_store, pod_id)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from click.testing import CliRunner
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from pod_server.signatures import base64url
 from tvilling.cli import main
 from tvilling.errors import SettingsError
 from tvilling.settings import Listen, Settings
@@ -79,3 +82,54 @@ def settings(folder, ages):
         live_listen=here,
         ages=ages,
     )
+
+
+def register_of(tmp_path, key, *entries, made=None, days=2, name="folkeregisteret"):
+    """A delivered register: the file, its signature and the register's public key."""
+    made = made or datetime.now(UTC) - timedelta(minutes=1)
+    said = {"register": name, "made": made.isoformat(), "until": (made + timedelta(days=days)).isoformat()}
+    content = json.dumps(said | {"authorities": list(entries)}).encode()
+    files = [tmp_path / each for each in ("register.json", "register.sig", "register.jwks")]
+    files[0].write_bytes(content)
+    files[1].write_text(base64url.write(key.sign(content)))
+    x = base64url.write(key.public_key().public_bytes_raw())
+    files[2].write_text(json.dumps({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": x}]}))
+    return (str(files[0]), "--signature", str(files[1]), "--keys", str(files[2]))
+
+
+NORA = {
+    "id": "vm-26-1", "for": "nora", "by": "ola", "authority": "guardian-of-child", "born": "2020-05-17",
+    "begins": "2026-01-02", "evidence": "26/1234",
+}  # fmt: skip
+
+
+def test_a_delivered_register_is_taken_over_and_what_is_gone_ends(citizen, tmp_path):
+    key = Ed25519PrivateKey.generate()
+    citizen("represent", "ola", "--by", "nora", "--as", "guardian-of-adult", "--evidence", "recorded at the desk")
+    first = citizen("synchronise", *register_of(tmp_path, key, NORA, NORA | {"id": "vm-26-2", "for": "elsewhere"}))
+    assert (first["began"], first["ended"], first["elsewhere"]) == (1, 0, 1)
+    assert citizen("synchronise", *register_of(tmp_path, key, NORA))["began"] == 0, "the same again changes nothing"
+    (said,) = [each for each in citizen("representations", "nora") if each["source"] == "folkeregisteret"]
+    assert (said["by"], said["state"], said["evidence"]) == ("ola", "standing", "26/1234")
+    assert citizen("synchronise", *register_of(tmp_path, key))["ended"] == 1
+    states = {each["source"]: each["state"] for each in citizen("representations", "nora")}
+    assert states == {"folkeregisteret": "ended", "operator": "standing"}, "what the desk recorded is the desk's"
+    assert citizen("synchronise", *register_of(tmp_path, key, NORA))["began"] == 0, "an ended one does not come back"
+
+
+def test_a_register_that_is_not_signed_so_is_old_or_broken_changes_nothing(citizen, tmp_path):
+    key, now = Ed25519PrivateKey.generate(), datetime.now(UTC)
+    good = register_of(tmp_path, key, NORA)
+    (tmp_path / "register.json").write_bytes((tmp_path / "register.json").read_bytes() + b" ")
+    assert "was not signed" in citizen("synchronise", *good, code=1)
+    for said, entries, more in (
+        ("no more", (NORA,), {"made": now - timedelta(days=5)}),
+        ("more than a week", (NORA,), {"days": 30}),
+        ("of the future", (NORA,), {"made": now + timedelta(days=1)}),
+        ("none of this host's", (NORA,), {"name": "operator"}),
+        ("an id of its own", (NORA, NORA), {}),
+        ("date of birth", (NORA | {"born": None},), {}),
+        ("cannot be read", (NORA | {"authority": "king"},), {}),
+    ):
+        assert said in citizen("synchronise", *register_of(tmp_path, key, *entries, **more), code=1), said
+    assert citizen("representations", "nora") == []

@@ -8,7 +8,7 @@ import click
 
 from tvilling.commands.acting import vault_of
 from tvilling.commands.frame import SIZE, Frame, command, fail, read_passphrase
-from tvilling.commands.represent import end_representation, represent, representations
+from tvilling.commands.represent import end_representation, represent, representations, synchronise
 
 
 @click.group()
@@ -19,6 +19,7 @@ def citizen() -> None:
 citizen.add_command(represent)
 citizen.add_command(representations)
 citizen.add_command(end_representation)
+citizen.add_command(synchronise)
 
 
 @citizen.command("add")

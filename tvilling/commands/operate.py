@@ -164,13 +164,13 @@ def receipt() -> None:
 @click.option("--issuer-keys", type=click.Path(path_type=Path, exists=True, dir_okay=False), default=None)
 @command
 def verify_receipt(frame: Frame, *, file: Path, issuer_keys: Path | None) -> None:
-    """Check a receipt offline: of a delivery or of a removed citizen (signed texts, JWS) or of a consent (JSON-LD).
+    """Check a receipt offline: of a delivery, a removed citizen or a power of attorney (signed texts, JWS) or of a consent.
 
     The issuer's keys are what its /-/oauth/historical-keys or, for consents, its /vocab/consent/issuer.jsonld answered; without
     --issuer-keys they are those of this data folder's own host.
     """
     from partner_bridge.receipts import verify_receipt as verify  # noqa: PLC0415
-    from pod_server import consent_receipts, removal  # noqa: PLC0415
+    from pod_server import consent_receipts, power_receipts, removal  # noqa: PLC0415
     from pod_server.signatures import SignatureInvalid  # noqa: PLC0415
     from pod_server.signing_keys import historical_jwks  # noqa: PLC0415
 
@@ -184,9 +184,10 @@ def verify_receipt(frame: Frame, *, file: Path, issuer_keys: Path | None) -> Non
             keys = consent_receipts.issuer_document(host) if of_consent else historical_jwks(host)
     else:
         keys = _read_issuer_document(issuer_keys) if of_consent else read_jwks(issuer_keys)
-    if removal.is_removal_receipt(signed):
+    if removal.is_removal_receipt(signed) or power_receipts.is_power_receipt(signed):
+        of_power = power_receipts.is_power_receipt(signed)
         try:
-            frame.answer(removal.verify_receipt(signed, keys))
+            frame.answer(power_receipts.verify(signed, keys) if of_power else removal.verify_receipt(signed, keys))
         except SignatureInvalid as error:
             raise SettingsError(f"{file} was not signed by this issuer, or was changed: {error}") from error
     else:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from consent.delegation import ALL_BUT_ERASING, Act, Authority
 from tvilling.commands.frame import Frame, command, moment
+from tvilling.commands.partner import read_jwks
 from tvilling.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -90,6 +92,35 @@ def representations(frame: Frame, *, handle: str) -> None:
         rows,
         "\n".join(f"{row['authority']}\t{row['as']}\t{row['by']} for {row['for']}\t{row['state']}" for row in rows)
         or "none",
+    )
+
+
+@click.command("synchronise")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--signature", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=True)
+@click.option(
+    "--keys",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    required=True,
+    help="The register's public keys, a JWK set that came another way.",
+)
+@command
+def synchronise(frame: Frame, *, file: Path, signature: Path, keys: Path) -> None:
+    """Take over a register of guardians that was delivered as a signed file: what is new begins, what is gone ends.
+
+    Run it as often as the register is delivered, from a timer; the same file twice changes nothing.
+    """
+    from pod_server.register_file import RegisterFile, RegisterInvalid, take_over  # noqa: PLC0415
+
+    with frame.host() as host:
+        try:
+            register = RegisterFile(host, file.read_bytes(), signature.read_bytes(), read_jwks(keys))
+        except RegisterInvalid as error:
+            raise SettingsError(f"{file}: {error} Nothing was changed.") from error
+        began, ended = take_over(host, register)
+    frame.answer(
+        {"register": register.name, "began": began, "ended": ended, "elsewhere": register.elsewhere},
+        f"{register.name}: {began} began, {ended} ended, {register.elsewhere} concern nobody here.",
     )
 
 
