@@ -18,6 +18,7 @@ from dashboard.views import (
     consent_request,
     console,
     deliverable,
+    delivered,
     demo,
     driving,
     files,
@@ -213,6 +214,22 @@ def register(app: Flask, host: Host) -> None:
     )
     rule("/-/files", "files", lambda: files.files(host))
     rule("/-/files", "take-files", lambda: files.take_files(host), methods=["POST"])
+    rule("/-/delivered/<grant>", "delivered", lambda grant: delivered.delivered(host, grant))
+    for claim in delivered.CLAIMS:
+        rule(
+            f"/-/delivered/<grant>/{claim}",
+            f"dispute-{claim}",
+            lambda grant, claim=claim: delivered.dispute(host, grant, claim),
+            methods=["POST"],
+        )
+    rule("/-/rectifications/<said>", "rectification", lambda said: delivered.rectification(host, said))
+    rule(
+        "/-/rectifications/<said>/take-back",
+        "take-back",
+        lambda said: delivered.take_back(host, said),
+        methods=["POST"],
+    )
+    rule("/-/rectifications/<said>/tell", "tell-partner", lambda said: delivered.tell(host, said), methods=["POST"])
     rule("/-/sources", "sources", lambda: sources.sources(host))
     rule("/-/sources/<slug>/back", "source-back", lambda slug: sources.back(host, slug))
     rule("/-/sources/<slug>/connect", "connect", lambda slug: sources.connect(host, slug), methods=["POST"])

@@ -24,7 +24,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from consent.grant import duration_of, shortest_interval
-from pod_server import activities
+from pod_server import activities, rectifications
 from vocab.kinds import load_kinds
 from vocab.shared_figures import load_shared_figures
 
@@ -215,6 +215,8 @@ def shared_activities(
     if last <= first:
         return
     shared = own.permit.authority == "grant"
+    with host.storage.read() as tx:
+        counts = rectifications.counting(tx, own)
     for slug in sorted(terms.kinds if kinds is None else terms.kinds & frozenset(kinds)):
         kind, granularity = load_kinds().by_slug[slug], terms.granularity_of(slug)
         least = shortest_interval(granularity)
@@ -223,7 +225,8 @@ def shared_activities(
         sums: dict[tuple[datetime, str, str], _Sum] = {}
         for stored in activities.read_activities(host, own, kind=slug, start=first, end=until, shared=shared):
             activity = load_kinds().decode(stored.raw)
-            if activity.end > min(at, ends):
+            # What the citizen said is not theirs, or wrong, is kept and not used (GDPR Art. 18).
+            if activity.end > min(at, ends) or not counts(stored.grant, activity.id, stored.raw):
                 continue
             if activity.end - activity.start >= least:
                 if activity.start < last:

@@ -46,6 +46,13 @@ class PermitExceeded(PodError):
         super().__init__("The permission that was given does not cover this.")
 
 
+class NoSuchActivity(PodError):
+    """Nothing of this id came under that consent, or nothing was said of it."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no such activity, or it has been erased.")
+
+
 class RecordConflict(PodError):
     """A record of this id was accepted with other content, and this one does not declare itself a correction."""
 
@@ -85,6 +92,7 @@ problems.declare(PodMoved, "pod-moved", "The pod has moved", 308)
 problems.declare(HandleTaken, "handle-taken", "The handle is taken", 409)
 problems.declare(HandleMalformed, "handle-malformed", "This cannot be a handle", 400)
 problems.declare(PermitExceeded, "permit-exceeded", "The permission does not cover this", 403)
+problems.declare(NoSuchActivity, "no-such-activity", "There is no such activity", 404)
 problems.declare(RecordConflict, "record-conflict", "The same id came with other content", 409)
 problems.declare(BacklogFull, "backlog-full", "Too much waits for this locked pod", 507)
 problems.declare(FeedMoved, "feed-moved", "Another worker was first", 409)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LEASE_MICROSECONDS = 30_000_000
 """After this long a silent worker's pods are free again."""
 
-Subject = Literal["grant", "household", "erasure", "rules", "document", "proposal"]
+Subject = Literal["grant", "household", "erasure", "rules", "document", "proposal", "rectification"]
 
 _QUIET: frozenset[str] = frozenset({"document", "proposal"})
 """Changes that take a number but give the agent no work."""

@@ -391,6 +391,7 @@ SEALED_UNDER_A_GRANT = (
     "sealed_delivery",
     "grant_inbox",
     "pull",
+    "rectification",
 )
 """The tables whose rows belong to one grant, by pod_id and grant_id; what still waits for a locked pod goes too."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pod_server import documents
+from pod_server import documents, proposals, rectifications
 from pod_server.activities import segment_place
 from pod_server.log import ledger
 from pod_server.log.errors import LogError
@@ -31,7 +31,9 @@ LOGGED_PATH = 200
 """Of a longer path the log tells the beginning alone; such documents are held against their place only."""
 
 Kind = Literal["unreadable", "rolled-back", "came-back", "missing", "log"]
-What = Literal["delivery", "sum", "figures", "event", "proposal", "household", "document", "file", "log"]
+What = Literal[
+    "delivery", "sum", "figures", "event", "proposal", "rectification", "household", "document", "file", "log"
+]
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,15 @@ def _sealed_values(tx: Transaction, pod_id: PodId) -> Iterator[tuple[What, str, 
     ):
         place = Place("proposal", name.encode(), version)
         yield "proposal", name, Scope("own", "", epoch), place, bytes(sealed)
+    for name, version, epoch, sealed in tx.all(
+        "SELECT proposal_id, version, figures_epoch, figures FROM proposal WHERE pod_id = ? AND figures IS NOT NULL",
+        mine,
+    ):
+        yield "proposal", name, Scope("figures", "", epoch), proposals.figures_place(name, version), bytes(sealed)
+    for name, grant, version, epoch, sealed in tx.all(
+        "SELECT rectification_id, grant_id, version, epoch, sealed FROM rectification WHERE pod_id = ?", mine
+    ):
+        yield "rectification", name, Scope("grant", grant, epoch), rectifications.place(name, version), bytes(sealed)
     for version, epoch, sealed in tx.all("SELECT version, epoch, sealed FROM household WHERE pod_id = ?", mine):
         yield "household", "", Scope("own", "", epoch), Place("household", b"", version), bytes(sealed)
 

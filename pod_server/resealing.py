@@ -24,7 +24,7 @@ from datetime import timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from pod_server import documents, inboxes, key_epochs, proposals, pulls
+from pod_server import documents, inboxes, key_epochs, proposals, pulls, rectifications
 from pod_server.activities import seal_segment, segment_place
 from pod_server.clock import microseconds, moment
 from pod_server.identifiers import GrantId, PodId
@@ -366,6 +366,25 @@ def _pulls(vault: Vault, tx: Transaction, pod_id: PodId, rows: Sequence[Row]) ->
     return made
 
 
+def _rectifications(vault: Vault, tx: Transaction, pod_id: PodId, rows: Sequence[Row]) -> list[_Replacement]:
+    made = []
+    for name, grant, version, epoch, sealed in rows:
+        scope = key_epochs.grant_scope(tx, pod_id, GrantId(grant))
+        at = rectifications.place(name, version)
+        try:
+            again = _again(vault, Scope("grant", grant, epoch), scope, at, sealed, compress=True)
+        except KeyErased:
+            continue
+        made.append(
+            _Replacement(
+                "UPDATE rectification SET epoch = ?, sealed = ? "
+                "WHERE pod_id = ? AND rectification_id = ? AND version = ? AND epoch = ?",
+                (scope.epoch, again, pod_id, name, version, epoch),
+            )
+        )
+    return made
+
+
 def _segments(vault: Vault, tx: Transaction, pod_id: PodId, rows: Sequence[Row]) -> list[_Replacement]:
     made = []
     for grant, ordinal, first_ordinal, epoch, records, sealed in rows:
@@ -436,6 +455,13 @@ _KINDS = (
         f"((grant_id = '' AND {_OLD_FIGURES}) OR (grant_id <> '' AND {_OLD_OF_GRANT}))",
         "seq",
         _events,
+    ),
+    _Kind(
+        "rectification",
+        "rectification_id, grant_id, version, epoch, sealed",
+        _OLD_OF_GRANT,
+        "rectification_id",
+        _rectifications,
     ),
     _Kind("pull", "grant_id, version, epoch, sealed", _OLD_OF_GRANT, "grant_id", _pulls),
     _Kind(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pod_server import activities, feed, figures, household, partners
+from pod_server import activities, feed, figures, household, partners, rectifications
 from pod_server.authorization import grant_rows
 from twin_agent.compute import PodSums, SumsKey, decode_sums
 from twin_agent.figures import Figures, new_figures, read_figures
@@ -41,6 +41,7 @@ class Observed:
         anew: True where every month has to be put together anew (an erasure, a changed household, new rules).
         from_the_start: True where every activity has to be summed anew: the rules or factors changed.
         partner_names: Grant → who delivers under it.
+        disputed: Grants of whose activities the citizen said something, or took it back.
     """
 
     cursor: int
@@ -53,6 +54,7 @@ class Observed:
     anew: bool
     from_the_start: bool
     partner_names: dict[str, str] = field(default_factory=dict)
+    disputed: frozenset[str] = frozenset()
 
 
 def observe(host: Host, open_pod: OpenPod) -> Observed:
@@ -66,7 +68,9 @@ def observe(host: Host, open_pod: OpenPod) -> Observed:
         cursor, head = feed.position(tx, pod_id)
         segments = activities.segments_after(tx, open_pod, after_seq=cursor, limit=SEGMENTS_AT_ONCE)
         upto = segments[-1].seq if len(segments) == SEGMENTS_AT_ONCE else head
-        changes = tuple(change.subject for change in feed.changes_after(tx, pod_id, cursor) if change.seq <= upto)
+        noted = [change for change in feed.changes_after(tx, pod_id, cursor) if change.seq <= upto]
+        changes = tuple(change.subject for change in noted)
+        disputed = frozenset(change.grant for change in noted if change.subject == "rectification")
         size = household.load(tx, open_pod).household_size
         stored = figures.load_figures(tx, open_pod)
         document = read_figures(stored)
@@ -77,12 +81,12 @@ def observe(host: Host, open_pod: OpenPod) -> Observed:
         sums = PodSums()
         if not from_the_start:
             has_corrections = any(record.correction for segment in segments for record in segment.records)
-            first = "" if anew or has_corrections else _first_month(segments)
+            first = "" if anew or has_corrections or disputed else _first_month(segments)
             for partial in figures.load_partials(tx, open_pod, from_month=first) if first is not None else ():
                 sums.put(SumsKey(partial.grant, partial.month), decode_sums(partial.content))
         names = partner_names(host, tx, open_pod.pod_id, {segment.grant for segment in segments})
     return Observed(
-        cursor, upto, head, segments, changes, sums, document, anew or from_the_start, from_the_start, names
+        cursor, upto, head, segments, changes, sums, document, anew or from_the_start, from_the_start, names, disputed
     )
 
 
@@ -117,7 +121,10 @@ def partner_names(host: Host, tx: Transaction, pod_id: PodId, grants: set[GrantI
 def standing_records(
     tx: Transaction, open_pod: OpenPod, kinds: Kinds, upto: int, grant: GrantId | None = None
 ) -> Iterator[tuple[str, Activity]]:
-    """Grant and activity of every record as it stands after corrections, up to a place in the feed."""
+    """Grant and activity of every record as it stands after corrections, up to a place in the feed, if it counts.
+
+    What the citizen said is not theirs, or is wrong, does not.
+    """
     latest: dict[tuple[str, str], bytes] = {}
     after = 0
     while after < upto:
@@ -129,5 +136,7 @@ def standing_records(
         if len(segments) < SEGMENTS_AT_ONCE:
             break
         after = segments[-1].seq
-    for (grant_id, _), raw in latest.items():
-        yield grant_id, kinds.decode(raw)
+    counts = rectifications.counting(tx, open_pod)
+    for (grant_id, record_id), raw in latest.items():
+        if counts(grant_id, record_id, raw):
+            yield grant_id, kinds.decode(raw)

@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pod_server import feed, figures
+from pod_server import feed, figures, rectifications
 from pod_server.identifiers import GrantId
 from pod_server.opening import open_pod
 from twin_agent import observe
@@ -141,6 +141,7 @@ def _one_pass(
             figures.append_event(tx, own, write_event(event), grant=GrantId(event.grant))
         # Refuses where another worker was first, or where something was erased that these sums still hold.
         feed.advance(tx, own.pod_id, news.upto, after=news.cursor)
+        rectifications.note_corrections(tx, own, _corrections(news), at)
         if found is not None:
             changed_proposals = keep_true(tx, own, found, at)
         at_step("written")
@@ -160,14 +161,16 @@ def _compute(host: Host, own: OpenPod, news: Observed) -> tuple[list[TwinEvent],
     """Add the new records to the sums; returns events, and how many records were added."""
     kinds = load_kinds()
     sums = news.sums
-    corrected = {segment.grant for segment in news.segments if any(record.correction for record in segment.records)}
+    corrected: set[str] = {grant for grant, _, _ in _corrections(news)} | news.disputed
     if news.from_the_start or corrected:
         # What a correction replaced cannot be taken out of a sum without loss: that grant's sums are made anew.
         with host.storage.read() as tx:
             for grant in [None] if news.from_the_start else sorted(corrected):
                 if grant is not None:
                     sums.forget(grant)
-                for grant_id, activity in observe.standing_records(tx, own, kinds, news.upto, grant):
+                for grant_id, activity in observe.standing_records(
+                    tx, own, kinds, news.upto, None if grant is None else GrantId(grant)
+                ):
                     sums.add(grant_id, activity)
     told: list[TwinEvent] = []
     added = 0
@@ -182,6 +185,16 @@ def _compute(host: Host, own: OpenPod, news: Observed) -> tuple[list[TwinEvent],
         _take_power(news, pairs)
         told.extend(_events(news, segment, pairs))
     return told, added
+
+
+def _corrections(news: Observed) -> list[tuple[str, str, bytes]]:
+    """Grant, id and content of every new record that replaces another."""
+    return [
+        (segment.grant, record.id, record.raw)
+        for segment in news.segments
+        for record in segment.records
+        if record.correction
+    ]
 
 
 def _take_power(news: Observed, pairs: list[tuple[Activity, Factor | None]]) -> None:
@@ -207,7 +220,7 @@ def _events(news: Observed, segment: Segment, pairs: list[tuple[Activity, Factor
 
 def _asks_for_offers(news: Observed, present: str) -> bool:
     """Whether anything happened that an offer depends on: its kind's records, the household, an erasure, a new month."""
-    if news.anew or news.figures.twin.offers_looked_at != present:
+    if news.anew or news.disputed or news.figures.twin.offers_looked_at != present:
         return True
     measured = {programme.kind_slug for programme in load_programmes().values()}
     return any(record.kind in measured for segment in news.segments for record in segment.records)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pyoxigraph as ox
 
-from pod_server import activities, household
+from pod_server import activities, household, rectifications
 from twin_agent.compute import record_base
 from vocab.kinds import load_kinds
 from vocab.queries import local_clock, query, recompute_vocabulary, rule
@@ -43,9 +43,14 @@ def recompute(host: Host, open_pod: OpenPod) -> MonthFigures:
     """
     with host.storage.read() as tx:
         size = household.load(tx, open_pod).household_size
-    return recompute_records(
-        ((each.grant, each.raw) for each in activities.read_activities(host, open_pod)), household_size=size
+        counts = rectifications.counting(tx, open_pod)
+    kinds = load_kinds()
+    standing = (
+        (each.grant, each.raw)
+        for each in activities.read_activities(host, open_pod)
+        if counts(each.grant, kinds.decode(each.raw).id, each.raw)
     )
+    return recompute_records(standing, household_size=size)
 
 
 def recompute_records(records: Iterable[tuple[str, bytes]], *, household_size: int) -> MonthFigures:

@@ -87,6 +87,7 @@ class GrantCard:
     refused_words: str
     verbs: list[tuple[str, str]]
     partner_words: str = ""
+    delivers: bool = False
 
 
 @dataclass(frozen=True)
@@ -183,6 +184,7 @@ def grant_card(visit: Visit, view: grants.GrantView, who: Standpoint | None = No
         partner_words=_standing_words(visit, grant.terms.client_id, partner)
         if state in {GrantState.ACTIVE, GrantState.PAUSED}
         else "",
+        delivers="append" in grant.terms.operations and state not in {GrantState.ERASED, GrantState.REFUSED},
     )
 
 

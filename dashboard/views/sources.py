@@ -11,17 +11,20 @@ from typing import TYPE_CHECKING
 from flask import redirect, request
 
 from dashboard import frame
+from dashboard.views.delivered import volume
 from dashboard.visits import answered_form, citizens_visit
 from partner_bridge import pulling
 from partner_bridge.channels import oauth_pull, static_token_pull
 from partner_bridge.connectors import find_connector
 from partner_bridge.errors import AnswerNotOurs, SignInAgain, SourceBusy, SourceInvalid, SourceUnreachable
 from partner_bridge.sources import find_source, list_sources
+from pod_server import grants
 from pod_server.consent_receipts import keep_notice
 from vocab.kinds import load_kinds
 from vocab.purposes import load_purposes
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import timedelta
 
     from flask import Response
@@ -54,7 +57,8 @@ def sources(host: Host, *, problem: str = "", status: int = 200) -> Response:
     """Every source, connected or not."""
     seen, session, _ = citizens_visit(host)
     held = pulling.connections(host, session.pod_id)
-    cards = [_card(host, seen, each, held.get(each.slug)) for each in list_sources(host)]
+    views = {view.grant.id: view for view in grants.list_grants(host, session.pod_id)}
+    cards = [_card(host, seen, each, held.get(each.slug), views) for each in list_sources(host)]
     done = request.args.get("done", "")
     told = seen.words(f"source.done-{done}") if done in {"connected", "asked", "disconnected"} else ""
     answer = frame.page(
@@ -174,7 +178,9 @@ def _held(host: Host, pod_id: int, slug: str) -> Pull:
     return held
 
 
-def _card(host: Host, seen: Visit, source: Source, held: Pull | None) -> SourceCard:
+def _card(
+    host: Host, seen: Visit, source: Source, held: Pull | None, views: Mapping[str, grants.GrantView]
+) -> SourceCard:
     t, w = seen.words, seen.wording
     brings = find_connector(source.connector, host.connector_packages).kinds
     kinds = [load_kinds().by_slug[slug].labels[seen.language] for slug in sorted(brings)]
@@ -199,6 +205,8 @@ def _card(host: Host, seen: Visit, source: Source, held: Pull | None) -> SourceC
         (t("source.last"), last),
         (t("source.next"), t("source.next-you") if waits else w.when(max(following, seen.now))),
     ]
+    if held.grant in views:
+        facts += volume(seen, views[held.grant])
     problem = t(f"source.problem-{held.last_problem}", source=source.name) if held.last_problem else ""
     look, state = ("wait", "trouble") if held.last_problem else ("good", "on")
     return SourceCard(source.slug, source.name, source.channel, facts, str(held.grant), look, state, problem)
@@ -206,7 +214,7 @@ def _card(host: Host, seen: Visit, source: Source, held: Pull | None) -> SourceC
 
 def _notice(host: Host, seen: Visit, source: Source) -> tuple[str, str]:
     """The text that the citizen was shown, as it is kept."""
-    card = _card(host, seen, source, None)
+    card = _card(host, seen, source, None, {})
     text = "\n".join([source.name, *(f"{name}: {words}" for name, words in card.facts)])
     version = f"{NOTICE} {seen.language}"
     return version, keep_notice(host, version, text)

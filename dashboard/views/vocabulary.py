@@ -33,6 +33,8 @@ _MESSAGES = (
     "consent-withdrawn",
     "consent-expired",
     "consent-erased",
+    "activity-disputed",
+    "dispute-taken-back",
     "claim",
 )
 

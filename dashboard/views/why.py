@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,8 @@ from dashboard import frame, wording
 from dashboard.figures import Interval
 from dashboard.views.footprint import private_json
 from dashboard.visits import citizens_visit
+from pod_server import rectifications
+from pod_server.authorization import grant_rows
 from pod_server.http_problems import NoSuchPage
 from twin_agent.why import explain
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from dashboard.frame import Visit
     from pod_server.host import Host
+    from pod_server.opening import OpenPod
     from twin_agent.why import Source, Why
 
 _LAST_EVENT = 2**63 - 1
@@ -91,6 +94,12 @@ class WhyModel:
     unexplained: str
     also_told: list[str]
     unusual: bool
+    grant: str = ""
+    record_id: str = ""
+    partner: str = ""
+    disputed_by: str = ""
+    may_dispute: bool = False
+    reachable: bool = False
 
 
 def round_scale(high: float) -> tuple[float, float]:
@@ -219,12 +228,12 @@ def _day(visit: Visit, day: date) -> str:
     return visit.wording.date(datetime(day.year, day.month, day.day, 12, tzinfo=wording.TRONDHEIM))
 
 
-def _explained(host: Host, seq: int) -> tuple[Visit, Why]:
+def _explained(host: Host, seq: int) -> tuple[Visit, OpenPod, Why]:
     visit, _, own = citizens_visit(host)
     why = explain(host, own, seq) if seq <= _LAST_EVENT else None
     if why is None:
         raise NoSuchPage("This event is no longer kept, or cannot be explained by a single activity.")
-    return visit, why
+    return visit, own, why
 
 
 def why_page(host: Host, seq: int) -> Response:
@@ -233,9 +242,32 @@ def why_page(host: Host, seq: int) -> Response:
     Raises:
         NoSuchPage: the event has left the ring.
     """
-    visit, why = _explained(host, seq)
+    visit, own, why = _explained(host, seq)
     template = "why-sheet.html.jinja" if request.args.get("sheet") else "why.html.jinja"
-    return frame.page(template, visit, why=why_model(visit, why), request_path=f"/-/why/{seq}")
+    return frame.page(
+        template, visit, why=_disputable(host, own, why, why_model(visit, why)), request_path=f"/-/why/{seq}"
+    )
+
+
+def _disputable(host: Host, own: OpenPod, why: Why, model: WhyModel) -> WhyModel:
+    """With what the citizen may say, or has said, of the one record that this is of."""
+    if not why.record_id:
+        return model
+    with host.storage.read() as tx:
+        grant = grant_rows.grant_in_pod(tx, host.host_key, own.pod_id, why.grant)
+        if grant is None:
+            return model
+        said = [each for each in rectifications.listed(tx, own, why.grant) if each.record_id == why.record_id]
+        reachable = rectifications.is_reachable(tx, grant)
+    return replace(
+        model,
+        grant=why.grant,
+        record_id=why.record_id,
+        partner=why.partner,
+        disputed_by=next((each.rectification_id for each in said if each.state == rectifications.OPEN), ""),
+        may_dispute=True,
+        reachable=reachable,
+    )
 
 
 def why_json(host: Host, seq: int) -> Response:
@@ -244,6 +276,6 @@ def why_json(host: Host, seq: int) -> Response:
     Raises:
         NoSuchPage: the event has left the ring.
     """
-    _, why = _explained(host, seq)
+    _, _, why = _explained(host, seq)
     assert is_dataclass(why)
     return private_json(jsonify(asdict(why)))

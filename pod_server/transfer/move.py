@@ -86,6 +86,7 @@ CARRIED: Mapping[str, str] = {
     "partial": "grant_id, month",
     "pending_delivery": "arrival",
     "proposal": "proposal_id",
+    "rectification": "rectification_id",
     "resealing": "pod_id",
     "sealed_delivery": "grant_id, sequence",
     "segment": "seq",

@@ -41,7 +41,19 @@ CREATE INDEX feed_with_work ON feed (waiting_since) WHERE head > cursor;
 CREATE TABLE feed_change (
     pod_id BIGINT NOT NULL,
     seq BIGINT NOT NULL,
-    subject TEXT NOT NULL,                -- 'grant' | 'household' | 'erasure' | 'document' | 'proposal'
+    subject TEXT NOT NULL,                -- 'grant' | 'household' | 'erasure' | 'document' | 'proposal' | 'rectification'
     grant_id TEXT NOT NULL,               -- or ''
     PRIMARY KEY (pod_id, seq)
+);
+
+-- What the citizen said of an activity (not mine, wrong) and what became of it; goes with its grant.
+CREATE TABLE IF NOT EXISTS rectification (
+    pod_id BIGINT NOT NULL,
+    rectification_id TEXT NOT NULL,       -- random
+    grant_id TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    epoch BIGINT NOT NULL,                -- of the grant's key
+    created BIGINT NOT NULL,              -- microseconds since 1970, city's time
+    sealed BLOB NOT NULL,                 -- which activity, what was said, the trail
+    PRIMARY KEY (pod_id, rectification_id)
 );
