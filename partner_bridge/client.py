@@ -129,7 +129,7 @@ class Bridge:
         body = b"".join(json.dumps(item, separators=(",", ":")).encode() + b"\n" for item in items)
         try:
             answer = self._ask("POST", f"/bridge/connectors/{connector}", body=body)
-        except httpx.TransportError as error:
+        except httpx.HTTPError as error:
             raise DeliveryRefused(0, {"title": "No answer", "detail": str(error)}) from error
         if not answer.is_success:
             raise DeliveryRefused(answer.status_code, _problem(answer))

@@ -226,6 +226,7 @@ class Drain:
         deliver: Sends items to the bridge's connector `han`.
         delivered, refused: Minutes.
         failures: Deliveries in a row that nobody answered.
+        news: Set by whoever puts a minute into the queue, or wants the end to be noticed.
     """
 
     queue: MinuteQueue
@@ -235,6 +236,7 @@ class Drain:
     refused: int = 0
     failures: int = 0
     last_problem: str = field(default="")
+    news: threading.Event = field(default_factory=threading.Event, repr=False)
 
     @property
     def pause_seconds(self) -> float:
@@ -287,9 +289,12 @@ class Drain:
     def run(self, stop: threading.Event) -> None:
         """Deliver until told to stop, or the consent ends."""
         while not stop.is_set():
+            self.news.clear()
             sent = self.once()
-            if sent < AT_ONCE:
-                stop.wait(self.pause_seconds if self.failures else 5.0)
+            if self.failures:
+                stop.wait(self.pause_seconds)
+            elif sent < AT_ONCE:
+                self.news.wait(5.0)
 
     def _end(self) -> None:
         self.queue.done(self.queue.first(QUEUE_MINUTES))
@@ -303,11 +308,11 @@ def _word(problem: Any) -> str:
 # Where telegrams come from
 
 
-def serial_chunks(path: Path, stop: threading.Event) -> Iterator[bytes]:
+def serial_chunks(path: Path, stop: threading.Event, size_bytes: int = 512) -> Iterator[bytes]:
     """What comes over a serial line (a device that its system has set up), or lies in a file."""
     with path.open("rb", buffering=0) as line:
         while not stop.is_set():
-            chunk = line.read(512)
+            chunk = line.read(size_bytes)
             if not chunk:
                 return
             yield chunk

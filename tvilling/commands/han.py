@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import json
 import threading
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tvilling.commands.frame import fail, read_secret
+from tvilling.commands.frame import fail, moment, read_secret
+from tvilling.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from partner_bridge.channels.han_agent import Minute
+    from partner_bridge.client import Bridge
+
+BETWEEN_TELEGRAMS = timedelta(seconds=2.5)
+"""How often meters tell their power (list 1 of NEK's HAN profile)."""
+
+ABOUT_A_TELEGRAM_BYTES = 32
+"""A recording is read so little at a time, that no two of its telegrams come in one moment."""
 
 
 @click.command("han")
@@ -27,6 +36,12 @@ if TYPE_CHECKING:
 @click.option("--client-id", required=True, help="The reader's, as the municipality admitted it.")
 @click.option("--key-file", required=True, help="The reader's private key, a JWK: a file, or -.")
 @click.option("--grant", required=True, help="The consent under which it delivers.")
+@click.option(
+    "--recorded-from",
+    default=None,
+    metavar="TIME",
+    help="The telegrams are a recording that began then, one every 2.5 seconds; their minutes are in the past.",
+)
 @click.option("--queue", type=click.Path(path_type=Path), default=Path("han-queue.sqlite"), show_default=True)
 @click.option("--city-clock", type=click.Path(path_type=Path), default=None, hidden=True, help="The demonstration's.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON value at the end.")
@@ -40,6 +55,7 @@ def han(
     client_id: str,
     key_file: str,
     grant: str,
+    recorded_from: str | None,
     queue: Path,
     city_clock: Path | None,
     as_json: bool,
@@ -53,21 +69,22 @@ def han(
         listen_to_mqtt,
         serial_chunks,
     )
-    from tvilling.city.simulators.oauth_client import OAuthClient, load_key  # noqa: PLC0415
+    from partner_bridge.client import Bridge  # noqa: PLC0415
     from tvilling.serve import stop_on_signals  # noqa: PLC0415
 
     if (serial is None) == (mqtt is None):
         fail("either --serial or --mqtt tells where the telegrams come from")
     try:
-        key = load_key(json.loads(read_secret(key_file) or ""))
+        began = None if recorded_from is None else moment(recorded_from, "--recorded-from")
+        client = Bridge(base_url, client_id=client_id, key=_private_key(key_file))
+    except SettingsError as error:
+        fail(str(error))
+    try:
         reader = HanReader(meter)
-    except (ValueError, KeyError) as error:
-        fail(f"--key-file: a private key as a JWK is expected ({type(error).__name__})")
     except ImportError:
         fail("the extra is missing: pip install 'tvilling[han]'")
-    client = OAuthClient(base_url.rstrip("/"), client_id, key, "", lambda: datetime.now(UTC))  # noqa: TID251 - a house's own clock
     waiting = MinuteQueue(queue)
-    drain = Drain(waiting, grant, lambda items: client.deliver("/bridge/connectors/han", items))
+    drain = Drain(waiting, grant, lambda items: _delivered(client, items))
     stop = stop_on_signals()
     ended: list[str] = []
 
@@ -82,14 +99,20 @@ def han(
     sender.start()
 
     def keep(minutes: list[Minute]) -> None:
-        waiting.put(minutes)
+        if minutes:
+            waiting.put(minutes)
+            drain.news.set()
 
-    now = _clock(city_clock)
+    clock = _clock(city_clock)
+
+    def now() -> datetime:
+        return clock() if began is None else began + (reader.read + reader.broken) * BETWEEN_TELEGRAMS
 
     try:
         if serial is not None:
-            for chunk in serial_chunks(serial, stop):
+            for chunk in serial_chunks(serial, stop, 512 if began is None else ABOUT_A_TELEGRAM_BYTES):
                 keep(reader.line(chunk, now()))
+            keep(reader.close(now()))
             while len(waiting) and not stop.is_set() and drain.failures == 0:
                 stop.wait(0.2)
         elif mqtt is not None:
@@ -103,6 +126,7 @@ def han(
         fail(str(error))
     finally:
         stop.set()
+        drain.news.set()
         sender.join(timeout=70)
     report = {
         "telegrams": reader.read,
@@ -120,9 +144,40 @@ def han(
 def _clock(city_clock: Path | None) -> Callable[[], datetime]:
     """The house's own clock, or the one of the demonstration that this house stands in."""
     if city_clock is None:
-        return lambda: datetime.now(UTC)  # noqa: TID251 - as above
+        return lambda: datetime.now(UTC)  # noqa: TID251 - a house's own clock
     from tvilling.city.simulators.clock import CityClock  # noqa: PLC0415
 
     told = json.loads(city_clock.read_text("utf-8"))["clock"]
     city, real = (datetime.fromisoformat(told[name]) for name in ("city_anchor", "real_anchor"))
     return CityClock(city, real, float(told["speed"])).now
+
+
+@dataclass(frozen=True)
+class _Answered:
+    """What the host said to some minutes; status 0 where nobody answered."""
+
+    http_status: int
+    answers: list[dict[str, Any]]
+    problem: Any = None
+
+
+def _private_key(file: str) -> dict[str, Any]:
+    from joserfc.errors import JoseError  # noqa: PLC0415
+    from joserfc.jwk import ECKey  # noqa: PLC0415
+
+    try:
+        key = ECKey.import_key(json.loads(read_secret(file) or ""))
+        if key.is_private:
+            return dict(key.as_dict(private=True))
+    except (ValueError, KeyError, TypeError, JoseError):
+        pass
+    raise SettingsError("--key-file: a private key (P-256) as a JWK is expected")
+
+
+def _delivered(client: Bridge, items: list[dict[str, Any]]) -> _Answered:
+    from partner_bridge.client import DeliveryRefused  # noqa: PLC0415
+
+    try:
+        return _Answered(200, client.push("han", items))
+    except DeliveryRefused as refused:
+        return _Answered(refused.status, [], refused.problem)
