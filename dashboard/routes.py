@@ -170,6 +170,7 @@ def register(app: Flask, host: Host) -> None:
     rule("/-/lock/renew", "renew-keys", lambda: keys.renew_form(host), methods=["POST"])
     rule("/-/lock/passphrase", "change-passphrase", lambda: keys.passphrase_form(host), methods=["POST"])
     rule("/-/lock/passphrase/drop", "drop-passphrase", lambda: keys.drop_passphrase_form(host), methods=["POST"])
+    rule("/-/lock/drill", "recovery-drill", lambda: keys.try_recovery_code(host), methods=["POST"])
     rule("/-/lock/recovery-code", "recovery-code", lambda: keys.recovery_code_form(host), methods=["POST"])
     rule("/-/recover", "recover", lambda: keys.recover_page(host))
     rule("/-/recover", "recover-form", lambda: keys.recover_form(host), methods=["POST"])

@@ -7,7 +7,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pod_server import documents, feed, household, key_epochs, resealing, settling
+from pod_server import documents, feed, household, key_epochs, recovery_drill, resealing, settling
 from pod_server.authorization import enforcement, mandates
 from pod_server.clock import microseconds
 from pod_server.errors import HandleMalformed, HandleTaken
@@ -292,6 +292,7 @@ def lock_pod(
     Raises:
         PassphraseRefused, SignInBusy, PodLocked: nothing was changed.
     """
+    recovery_drill.forget(host, vault.pod_id)
     settling.settle_pod(host, vault)  # from now on strangers are served from the public scope without asking the rules
     locked = rotation.renew_keys(host.host_key, host.key_store, vault, passphrase, custodian=False, cost=cost)
     _note_keys(host, locked.vault, "locked", "lock-pod", actor)
@@ -315,6 +316,7 @@ def renew_keys(
         PassphraseRefused, SignInBusy, PodLocked: nothing was changed.
     """
     custodian = "custodian" in host.key_store.slot_kinds(vault.pod_id)
+    recovery_drill.forget(host, vault.pod_id)
     renewed = rotation.renew_keys(host.host_key, host.key_store, vault, passphrase, custodian=custodian, cost=cost)
     _note_keys(host, renewed.vault, "open" if custodian else "locked", "renew-keys", actor)
     return renewed
@@ -351,6 +353,7 @@ def renew_recovery_code(host: Host, vault: Vault, *, actor: Actor | None = None)
     Raises:
         PodLocked: the vault is not open, or its root key is not the pod's any more.
     """
+    recovery_drill.forget(host, vault.pod_id)
     code = rotation.renew_recovery_code(host.key_store, vault)
     _log_keys(host, vault.pod_id, "renew-recovery-code", actor)
     return code

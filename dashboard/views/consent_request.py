@@ -21,7 +21,7 @@ from dashboard import frame
 from dashboard.standpoint import standpoint
 from dashboard.views.shown_to_readers import preview
 from dashboard.visits import own_pod
-from pod_server import delegation, grants, partner_notices
+from pod_server import delegation, grants, partner_notices, recovery_drill
 from pod_server.authorization.errors import NoSuchGrant
 from pod_server.authorization_server.apps import redirect_origin
 from pod_server.authorization_server.asking_browser import keep_word, open_question, require_same_browser
@@ -383,6 +383,7 @@ def consent_request(
         ask=_previewed(host, who, interaction, ask_of(visit, interaction, who, standing)),
         problem=problem,
         chosen=chosen,
+        drill_first=who.held is None and recovery_drill.is_needed_first(host, who.pod_id),
         too_young=host.age_rules.age_for(purpose)
         if who.held is None and delegation.is_too_young(host, who.pod_id, purpose)
         else 0,
@@ -474,6 +475,8 @@ def answer_consent_request(host: Host, interaction_id: str) -> AnyResponse:
     if answer == "refuse":
         given = Answer(refused=True, notice_version=version, notice=notice)
     elif answer in {"give", "narrow"}:
+        if recovery_drill.is_needed_first(host, who.pod_id):
+            return consent_request(host, interaction_id, problem=t("drill.first"), chosen=ticked)
         if not ticked:
             return consent_request(host, interaction_id, problem=t("ask.nothing-chosen"))
         durations = {f"P{months}M": until for months, until, _ in durations_of(terms, visit.now)}

@@ -11,7 +11,7 @@ from dashboard import frame, unlocking
 from dashboard.devices import device_of
 from dashboard.frame import check_form
 from dashboard.visits import answered_form, citizens_visit, give_session, visit
-from pod_server import pods
+from pod_server import pods, recovery_drill
 from pod_server.authentication.accounts import open_vault
 from pod_server.authentication.session import create_session, load_session
 from pod_server.errors import NoSuchPod
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pod_server.vault.rotation import RenewedVault
 
 CITIZEN = Actor("citizen")
-_DONE = frozenset({"open", "passphrase", "dropped"})
+_DONE = frozenset({"open", "passphrase", "dropped", "drill"})
 
 
 def lock(host: Host, *, problem: str = "", status: int = 200) -> Response:
@@ -76,6 +76,7 @@ def _page(  # noqa: PLR0917 - called in four places, by name
         problem=problem,
         done=done,
         recovery_code=recovery_code,
+        tried=recovery_drill.was_tried(host, session.pod_id),
         state=state,
         slots=sorted(host.key_store.slot_kinds(session.pod_id)),
         waits=waits,
@@ -211,6 +212,22 @@ def recovery_code_form(host: Host) -> AnyResponse:
     answer = _page(host, seen, session, own.pod.state, done=seen.words("lock.done-code"), recovery_code=code)
     answer.headers["Cache-Control"] = "no-store"
     return answer
+
+
+def try_recovery_code(host: Host) -> AnyResponse:
+    """The drill: the code is tried as in a recovery, and nothing is changed.
+
+    Raises:
+        NotSignedIn, CsrfMismatch: as they say.
+    """
+    seen, session, _ = answered_form(host)
+    try:
+        recovery_drill.try_code(host, session.pod_id, request.form.get("code", "")[:200])
+    except RecoveryCodeMistyped:
+        return lock(host, problem=seen.words("recover.mistyped"), status=422)
+    except WrongRecoveryCode:
+        return lock(host, problem=seen.words("drill.wrong"), status=422)
+    return redirect("/-/lock?done=drill", code=303)
 
 
 def leave_open(host: Host) -> AnyResponse:

@@ -20,7 +20,7 @@ from dashboard.views.renew_grant import RENEWED_FOR, renew_grant
 from dashboard.views.shown_to_readers import figure_titles
 from dashboard.visits import answered_form, citizens_visit
 from dashboard.wording import local
-from pod_server import activities, grants, reminders
+from pod_server import activities, grants, recovery_drill, reminders
 from pod_server.consent_receipts import keep_notice
 from pod_server.delegation import REPRESENTATIVES
 from pod_server.identifiers import Actor, PodId
@@ -312,6 +312,7 @@ def my_data(host: Host) -> Response:
         visit,
         grants=[grant_card(visit, view) for view in shown],
         summary=" · ".join(parts),
+        drill_waits=not recovery_drill.was_tried(host, session.pod_id),
         reminders=reminder_cards(host, visit, shown),
         research=ResearchCard(
             str(research.id) if research else "", visit.wording.date(research.terms.expires_at) if research else ""

@@ -9,7 +9,8 @@ CREATE TABLE pod (
     figures_epoch BIGINT NOT NULL,        -- of the figures key; grows at each erasure of a partner
     log_public_key BLOB NOT NULL,         -- HPKE key to which log events are sealed, also while the pod is locked
     own_epoch BIGINT NOT NULL DEFAULT 1,  -- of the citizen's own key; what is written now is sealed under it
-    own_oldest_epoch BIGINT NOT NULL DEFAULT 1 -- documents and the like may still be sealed under epochs from this one on
+    own_oldest_epoch BIGINT NOT NULL DEFAULT 1, -- documents and the like may still be sealed under epochs from this one on
+    recovery_tried_at BIGINT              -- when its citizen tried the recovery code that holds now, real time; NULL: never
 );
 
 -- A deleted pod's handle is never given out again: old links must not lead to a stranger.

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from pod_server.host import Host
     from pod_server.identifiers import PodId
+    from pod_server.vault.vault import Vault
 
 CITIZEN = Actor("citizen")
 TOKEN = re.compile(r'name="csrf" value="([^"]+)"')
@@ -76,6 +77,11 @@ class Pages:
         vault = unlock_with_custodian(self.host.host_key, self.host.key_store, browsing.pod_id)
         browsing.client.set_cookie(cookie_settings(self.host).key, create_session(self.host, browsing.pod_id, vault))
         return browsing
+
+    def sign_in_with(self, browsing: Browsing, vault: Vault) -> None:
+        """A session of an opened vault, as after locking."""
+        cookie = create_session(self.host, browsing.pod_id, vault)
+        browsing.client.set_cookie(cookie_settings(self.host).key, cookie)
 
     def partner(self, name: str = "Rema 1000") -> PartnerClient:
         """A partner with keys."""
