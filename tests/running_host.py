@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import time
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
 
     from pod_server.host import Host
+    from tvilling.serve import Processes
 
 PASSPHRASE = "en lang setning om høst"
 
@@ -155,6 +157,15 @@ class RunningHost:
     live_url: str
     data: Path
     host: Host
+    processes: Processes
+
+    def kill_web(self) -> None:
+        """kill -9 of the web role and all its workers, as they stand; then it is started anew, as its watcher does."""
+        web = self.processes.running["web"]
+        os.killpg(web.pid, signal.SIGKILL)
+        web.wait()
+        self.processes.watch_once()
+        self.processes.wait_until_ready()
 
     def citizen(self, handle: str, **options: Any) -> Citizen:
         """A new citizen, who signs in with PASSPHRASE, and a script's credentials."""
@@ -228,7 +239,7 @@ def running_host(folder: Path, *, allow_outbound: tuple[str, ...] = (), workers:
     try:
         processes.start()
         processes.wait_until_ready()
-        yield RunningHost(listen.origin, live.origin, folder, host)
+        yield RunningHost(listen.origin, live.origin, folder, host, processes)
     finally:
         processes.stop()
         host.storage.close()

@@ -13,6 +13,8 @@ from partner_bridge.channels import oauth_pull
 from partner_bridge.errors import SourceInvalid
 from partner_bridge.sources import add_source
 from pod_server.identifiers import ClientId
+from pod_server.lookups import Lookups
+from pod_server.outbound import Outbound
 from tvilling.city.simulators.sign_in_server import Answer
 
 
@@ -43,6 +45,27 @@ def test_a_source_that_redirects_to_the_inside_is_not_followed(opened):
     opened.bank.answer = redirecting
     (done,) = pulling.pull_due(opened.host)
     assert (done.problem, done.accepted) == ("unreachable", 0)
+
+
+REBOUND = ("127.0.0.1", "::ffff:127.0.0.1", "169.254.169.254", "::ffff:a9fe:a9fe", "10.0.0.7", "fd00::7", "0.0.0.0")
+
+
+def test_a_source_whose_name_comes_to_lead_inside_is_not_spoken_to(opened):
+    """The name was good when the operator wrote it down; later it resolves to the inside, alone or beside a good address."""
+    opened.connect()
+    add_source(opened.host, replace(opened.source, api="https://bank.example/personal/banking"))
+    for address in REBOUND:
+        for found in ([address], ["93.184.216.34", address]):
+            names = {"bank.example": found}
+            outbound = Outbound(
+                opened.host.outbound.allowed_loopback_origins,
+                resolver=lambda name, _, names=names: names.get(name, [name]),
+            )
+            before = [each for each in opened.bank.asked if "/personal" in each]
+            opened.pass_time(hours=15)  # longer than the longest pause, and what is added to it by chance
+            (done,) = pulling.pull_due(replace(opened.host, outbound=outbound, lookups=Lookups()))
+            assert (done.problem, done.accepted) == ("unreachable", 0), address
+            assert [each for each in opened.bank.asked if "/personal" in each] == before
 
 
 def test_an_answer_without_end_is_cut(opened, monkeypatch):

@@ -109,6 +109,46 @@ def test_a_connection_that_breaks_costs_nothing(street):
     assert 1024 * 1024 // 2 < second < 6 * 256 * 1024
 
 
+class KillsOnce(BreaksOnce):
+    """Kills the host, all of its web role at once, when the first piece is in the database and nothing was answered."""
+
+    def __init__(self, street) -> None:
+        super().__init__()
+        self.street = street
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/bridge/activities":
+            self.offsets.append(request.headers["Upload-Offset"])
+            if len(self.offsets) == 1:
+                request.stream = _DeadlyStream(request.stream, self.street)
+        return self._inner.handle_request(request)
+
+
+class _DeadlyStream(_CutStream):
+    def __init__(self, stream, street) -> None:
+        super().__init__(stream)
+        self.street = street
+
+    def __iter__(self):
+        for number, part in enumerate(self._stream):
+            if number == 6:
+                assert bridge(self.street)._taken("killed") > 0
+                self.street.running.kill_web()
+                message = "the other end is gone"
+                raise httpx.WriteError(message)
+            yield part
+
+
+def test_kill_9_between_commit_and_answer_loses_nothing_and_counts_nothing_twice(street):
+    transport = KillsOnce(street)
+    answers = list(bridge(street, transport).deliver(items(street, "killed", ITEMS), name="killed"))
+    assert [each["id"] for each in answers] == [f"killed:{number}" for number in range(ITEMS)]
+    assert {each["status"] for each in answers} <= {"accepted", "duplicate"}
+    assert len(transport.offsets) == 2
+    again = list(bridge(street).deliver(items(street, "killed", 40), name="killed-again"))
+    assert [each["status"] for each in again] == ["duplicate"] * 40
+
+
 def test_a_sender_who_closes_early_is_not_taken_for_one_who_is_done(street):
     """What came whole stands; nothing is complete, and half a line is nobody's broken item."""
     client, name = bridge(street), "early"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -318,3 +319,21 @@ def test_no_answer_repeats_what_was_sent(deliverer, grant):
     unknown = deliverer.send("GET", f"/bridge/receipts/{canary}")
     assert (unknown.status_code, unknown.headers["Content-Type"]) == (404, JSON_PROBLEM)
     assert canary not in unknown.text
+
+
+def test_a_line_that_is_broken_far_into_a_delivery_is_told_in_its_place(deliverer, grant):
+    """Line 57,000 (a tenth of that beside many other tests); each line is answered as if the others were not there."""
+    far = 57_000 if os.environ.get("TVILLING_FAULT_RUNS") else 5_700
+    good = json.dumps({"grant": grant, "activity": reading(1)}).encode()
+    sent = [b'{"grant":"g","activity":{}}'] * (far + 10)
+    sent[0] = sent[far - 2] = sent[far] = good
+    sent[far - 1] = b'{"grant": "' + b"{" * 40
+    answer = deliverer.send("POST", "/bridge/activities", b"\n".join(sent) + b"\n")
+    told = answer.json
+    assert len(told) == far + 10
+    assert [told[place]["status"] for place in (0, far - 2, far)] == ["accepted", "duplicate", "duplicate"]
+    broken = [
+        place for place, each in enumerate(told, 1) if "problem" in each and slug_of(each["problem"]) == "broken-item"
+    ]
+    assert broken == [far]
+    assert sum(each["status"] == "refused" for each in told) == far + 7

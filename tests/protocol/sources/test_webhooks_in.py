@@ -177,6 +177,8 @@ def test_a_flood_of_pings_costs_one_request_a_minute(pinged):
 
 ELSEWHERE = (
     "http://169.254.169.254/latest/meta-data/", "http://127.0.0.1:8080/wellness-api/rest/epochs", "https://localhost/wellness-api/x",
+    "http://[::ffff:169.254.169.254]/wellness-api/rest/epochs", "http://[::ffff:127.0.0.1]:1/wellness-api/rest/epochs",
+    "http://2852039166/wellness-api/rest/epochs", "http://0/wellness-api/rest/epochs", "http://{host}.nip.example/wellness-api/x",
     "file:///etc/passwd", "https://[::1", "{api}/../admin", "{api}", "https://eve@{host}/wellness-api/rest/epochs",
 )  # fmt: skip
 
