@@ -33,6 +33,8 @@ class Reason(StrEnum):
     PARTNER_SUSPENDED = "partner-suspended"
     """Stopped by the municipality or by itself between the decision and the writing."""
     KIND_BARRED = "kind-barred"
+    ACTING_ENDED = "acting-ended"
+    """An integrator's leave to act for the grant's holder was withdrawn, perhaps while its delivery was on the way."""
 
 
 EXPLANATIONS: dict[Reason, str] = {
@@ -52,6 +54,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.FIGURE_NOT_GRANTED: "The consent does not cover this.",
     Reason.IN_THE_FUTURE: "The activity claims to happen later than now.",
     Reason.PARTNER_SUSPENDED: "All that this partner does is stopped for now; its console tells by whom and why.",
+    Reason.ACTING_ENDED: "The leave to act for this partner has ended; the partner itself may go on.",
     Reason.KIND_BARRED: "The municipality does not let this partner deliver or read this kind of activity.",
 }
 """What each reason means, in words that mend the request and reveal nothing more."""

@@ -230,7 +230,7 @@ class _Work:
             raise KeyUnusable("Upload-Offset goes with the Idempotency-Key of the delivery that it continues")
         self._host = host
         self._partner = partner
-        self._kept = None if key is None else KeptDelivery(host, partner.client_id, key)
+        self._kept = None if key is None else KeptDelivery(host, partner.whose_deliveries, key)
         self._taken: list[_Taken] = []
         self._items = 0
         self._stopped: Exception | None = None
@@ -283,6 +283,7 @@ class _Work:
                 answers,
                 request_sha256=piece.sha256.hex(),
                 response_sha256=hashlib.sha256(b"[" + encoded + b"]").hexdigest(),
+                delivered_by=(self._partner.delivered_by, self._partner.through),
             )
         taken = _Taken(piece.size_bytes, piece.sha256, len(items), zlib.compress(encoded, 1), receipt)
         if self._kept is not None and self._stopped is None:
@@ -336,6 +337,7 @@ class _Work:
                 {"receipt": each.receipt, "bytes": each.size_bytes, "requestSha256": each.sha256.hex()}
                 for each in self._taken
             ],
+            (self._partner.delivered_by, self._partner.through),
         )
 
 

@@ -192,7 +192,7 @@ def deliver(
         )
 
     # 5. and 6. sealed, and written in one transaction that reads each grant's state again
-    actor = actor or Actor("partner", partner.client_id, partner.name)
+    actor = actor or Actor("partner", partner.client_id, partner.name, str(getattr(partner, "through", "")))
     _log_refusals(host, batches.values(), actor)
     full = [batch for batch in batches.values() if batch.records]
     # A record that may replace another is perhaps delivered once more, as a correction: then nothing is settled before.

@@ -16,6 +16,10 @@ class BrokenItem(BridgeError):
     """One item of a delivery is not what an item looks like."""
 
 
+class BatchRefused(BridgeError):
+    """A batch file that does not hold as a whole; nothing of it is taken in."""
+
+
 class BodyUnreadable(BridgeError):
     """The whole body is not what a delivery looks like, so that no item in it can be answered."""
 
@@ -191,3 +195,4 @@ problems.declare(KeyReused, "idempotency-key-reused", "The Idempotency-Key was u
 problems.declare(OffsetMismatch, "upload-offset-mismatch", "The delivery is continued elsewhere than it was cut", 409)
 problems.declare(NoSuchDelivery, "no-such-delivery", "No such delivery", 404)
 problems.declare(LengthRequired, "length-required", "The delivery does not say its length", 411)
+problems.declare(BatchRefused, "batch-refused", "The batch file is refused", 422)

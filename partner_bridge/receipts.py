@@ -6,7 +6,9 @@ whoever kept both bodies verifies every single item with the issuer's public key
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import secrets
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +41,7 @@ def issue_receipt(
     request_sha256: str,
     response_sha256: str,
     channel: str = "activities",
+    delivered_by: tuple[str, str] = ("", ""),
 ) -> str:
     """Sign and keep the receipt of one delivery.
 
@@ -50,6 +53,7 @@ def issue_receipt(
         request_sha256: Of the request's body, byte for byte; hexadecimal.
         response_sha256: Of the answer's.
         channel: The door that it came by, for the partner's console.
+        delivered_by: Client identifier and name of the integrator who brought it; empty where the partner came itself.
 
     Returns:
         The receipt's id, from which `GET /bridge/receipts/<id>` answers.
@@ -77,6 +81,9 @@ def issue_receipt(
         "requestSha256": request_sha256,
         "responseSha256": response_sha256,
     }
+    if delivered_by[0]:
+        receipt["deliveredBy"] = {"client_id": delivered_by[0], "name": delivered_by[1]}
+        channel = f"{channel} ({delivered_by[1]})"
     signed = sign_jws(signing_keys.current(host), receipt, typ=RECEIPT_TYPE)
     with host.storage.write() as tx:
         _keep(tx, receipt_id, client_id, microseconds(at), signed)
@@ -92,7 +99,13 @@ def issue_receipt(
     return receipt_id
 
 
-def issue_summary(host: Host, client_id: str, items: int, parts: Sequence[Mapping[str, Any]]) -> str:
+def issue_summary(
+    host: Host,
+    client_id: str,
+    items: int,
+    parts: Sequence[Mapping[str, Any]],
+    delivered_by: tuple[str, str] = ("", ""),
+) -> str:
     """Sign and keep the receipt of a delivery that was taken in several pieces.
 
     Args:
@@ -101,11 +114,14 @@ def issue_summary(host: Host, client_id: str, items: int, parts: Sequence[Mappin
         items: How many items there were in all.
         parts: In order, of each piece: its receipt's id (empty where none of its items were taken), its bytes, and their
             SHA-256. Whoever cuts the body into parts of those bytes checks each with its own receipt.
+        delivered_by: As `issue_receipt`.
 
     Returns:
         The receipt's id.
     """
-    body = {"receivedAt": host.clock.now().isoformat(), "items": items, "parts": list(parts)}
+    body: dict[str, Any] = {"receivedAt": host.clock.now().isoformat(), "items": items, "parts": list(parts)}
+    if delivered_by[0]:
+        body["deliveredBy"] = {"client_id": delivered_by[0], "name": delivered_by[1]}
     with host.storage.write() as tx:
         return _issue(host, tx, client_id, body)
 
@@ -158,8 +174,8 @@ def _keep(tx: Transaction, receipt_id: str, client_id: str, created: int, signed
     )
 
 
-def read_receipt(host: Host, client_id: str, receipt_id: str) -> str:
-    """The signed receipt, to the partner whose delivery it is.
+def read_receipt(host: Host, client_id: str, receipt_id: str, *, delivered_by: str = "") -> str:
+    """The signed receipt, to the partner whose delivery it is; an integrator gets those of its own deliveries alone.
 
     Raises:
         NoSuchReceipt: there is none, or it is another partner's.
@@ -168,9 +184,16 @@ def read_receipt(host: Host, client_id: str, receipt_id: str) -> str:
         row = tx.one(
             "SELECT receipt FROM delivery_receipt WHERE receipt_id = ? AND client_id = ?", (receipt_id[:64], client_id)
         )
-    if row is None:
+    if row is None or (delivered_by and _deliverer(str(row[0])) != delivered_by):
         raise NoSuchReceipt("There is no such receipt of a delivery of yours.")
     return str(row[0])
+
+
+def _deliverer(signed: str) -> str:
+    """The integrator that a receipt of ours names; it came from our own table."""
+    part = signed.split(".")[1]
+    told = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))).get("deliveredBy")
+    return str(told["client_id"]) if told else ""
 
 
 def list_receipts(host: Host, client_id: str, limit: int = 50) -> list[str]:

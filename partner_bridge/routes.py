@@ -25,11 +25,16 @@ from partner_bridge.reading import read_document, read_figures, read_graph
 from partner_bridge.receipts import issue_receipt, list_receipts, read_receipt
 from partner_bridge.sealed_deliveries import find_sealed_delivery, inbox_for, take_in
 from partner_bridge.sources import find_source
+from pod_server import acting
 from pod_server.authorization_server.tokens import verify_partner_request
 from pod_server.bodies import check_encoding
 from pod_server.http_problems import LARGE_BODIES_AT
 from pod_server.partner_limits import count_delivered
+<<<<<<< HEAD
 from pod_server.representation import json_ld, turtle
+=======
+from pod_server.partner_standing import By
+>>>>>>> 03f5974 (An integrator delivers for a partner: token exchange, leave that either may end, Berlin Group, signed batch files)
 from pod_server.signing_keys import historical_jwks
 
 if TYPE_CHECKING:
@@ -51,7 +56,7 @@ def register(app: Flask, host: Host) -> None:
 
     @app.post("/bridge/activities")
     def post_activities() -> Response:
-        partner = verify_partner_request(host, request)
+        partner = verify_partner_request(host, request, who_acts_too=True)
         if request.mimetype == NDJSON:
             return _answer_lines(host, partner)
         body = _body()
@@ -62,8 +67,8 @@ def register(app: Flask, host: Host) -> None:
 
     @app.get("/bridge/deliveries/<path:key>")
     def get_delivery(key: str) -> Response:
-        partner = verify_partner_request(host, request)
-        kept = KeptDelivery.find(host, partner.client_id, key)
+        partner = verify_partner_request(host, request, who_acts_too=True)
+        kept = KeptDelivery.find(host, partner.whose_deliveries, key)
         progress = kept.progress()
         response = Response(kept.answered().body() if request.method == "GET" else b"", content_type=JSON)
         response.headers["Upload-Offset"] = str(progress.offset_bytes)
@@ -75,7 +80,7 @@ def register(app: Flask, host: Host) -> None:
 
     @app.post("/bridge/connectors/<name>")
     def post_payloads(name: str) -> Response:
-        partner = verify_partner_request(host, request)
+        partner = verify_partner_request(host, request, who_acts_too=True)
         connector = find_connector(name, host.connector_packages)
         body = _body()
         items = normalise_items(connector, read_payloads(body, request.mimetype), host.clock.now())
@@ -141,6 +146,22 @@ def register(app: Flask, host: Host) -> None:
     def get_sealed_delivery(grant: str, sequence: int) -> Response:
         return _json(find_sealed_delivery(host, verify_partner_request(host, request), grant, sequence).to_json())
 
+    @app.get("/bridge/acting")
+    def get_acting() -> Response:
+        return _acting(host, verify_partner_request(host, request).client_id)
+
+    @app.put("/bridge/acting/<actor>")
+    def put_acting(actor: str) -> Response:
+        partner = verify_partner_request(host, request)
+        acting.authorise(host, partner.client_id, actor, by=By("partner", partner.name))
+        return _acting(host, partner.client_id)
+
+    @app.delete("/bridge/acting/<actor>")
+    def delete_acting(actor: str) -> Response:
+        partner = verify_partner_request(host, request)
+        acting.end(host, partner.client_id, actor, by=By("partner", partner.name))
+        return _acting(host, partner.client_id)
+
     @app.get("/bridge/receipts")
     def get_receipts() -> Response:
         partner = verify_partner_request(host, request)
@@ -149,8 +170,8 @@ def register(app: Flask, host: Host) -> None:
 
     @app.get("/bridge/receipts/<receipt_id>")
     def get_receipt(receipt_id: str) -> Response:
-        partner = verify_partner_request(host, request)
-        signed = read_receipt(host, partner.client_id, receipt_id)
+        partner = verify_partner_request(host, request, who_acts_too=True)
+        signed = read_receipt(host, partner.client_id, receipt_id, delivered_by=partner.delivered_by)
         if request.accept_mimetypes.best_match(["application/jose", "application/json"]) == "application/json":
             return _json({"receipt": signed, "issuer_keys": historical_jwks(host)})
         return Response(signed, content_type="application/jose")
@@ -168,6 +189,7 @@ def _answer(host: Host, partner: AuthenticatedPartner, items: Sequence[Item], bo
         request_sha256=hashlib.sha256(body).hexdigest(),
         response_sha256=hashlib.sha256(content).hexdigest(),
         channel=channel,
+        delivered_by=(partner.delivered_by, partner.through),
     )
     response = Response(content, content_type=JSON)
     _link_receipt(host, response, receipt_id)
@@ -198,6 +220,14 @@ def _answer_lines(host: Host, partner: AuthenticatedPartner) -> Response:
     _link_receipt(host, response, answered.receipt)
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def _acting(host: Host, principal: str) -> Response:
+    """Who may deliver for a partner; empty once nobody may."""
+    with host.storage.read() as tx:
+        held = acting.list_in(tx, principal)
+    told = [{"client_id": each.actor, "since": each.since.isoformat(), "given_by": each.given_by} for each in held]
+    return _json({"acting": told})
 
 
 def _link_receipt(host: Host, response: Response, receipt_id: str) -> None:

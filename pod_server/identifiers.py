@@ -34,11 +34,13 @@ class Actor:
             `attorney` or `anonymous`.
         id: A client identifier, a WebID, a representative's authority, or empty.
         name: What a person would call them.
+        through: What a person would call whoever delivered for them; empty where they came themselves.
     """
 
     kind: str
     id: str = ""
     name: str = ""
+    through: str = ""
 
 
 HANDLE_PATTERN = re.compile(r"[a-z][a-z0-9-]{1,30}\Z")

@@ -420,11 +420,13 @@ def _carry_over(host: Host, replaced: Path) -> int | None:
 def _carry_partners_over(host: Host, tx: Transaction, then: Transaction) -> None:
     """Partners as the replaced database has them: one that was stopped, or whose key was retired, stays so."""
     alive = host.key_store.pods_with_keys()
-    for table in ("partner", "partner_notice", "operator_act"):
+    for table in ("partner", "partner_notice", "operator_act", "acting_partner"):
         columns = _columns_of(then, table)
         names = columns.split(", ")
         rows = [list(row) for row in then.all(f"SELECT {columns} FROM {table}")]
-        key = "act_id" if table == "operator_act" else "client_id"
+        key = {"operator_act": "act_id", "acting_partner": "principal"}.get(table, "client_id")
+        if table == "acting_partner":
+            tx.execute("DELETE FROM acting_partner")  # leave that was withdrawn since the copy stays withdrawn
         for name in {row[names.index(key)] for row in rows}:
             tx.execute(f"DELETE FROM {table} WHERE {key} = ?", (name,))
         if table == "partner":

@@ -20,7 +20,7 @@ from dashboard.views.renew_grant import RENEWED_FOR, renew_grant
 from dashboard.views.shown_to_readers import figure_titles
 from dashboard.visits import answered_form, citizens_visit
 from dashboard.wording import local
-from pod_server import activities, grants, recovery_drill, reminders
+from pod_server import acting, activities, grants, recovery_drill, reminders
 from pod_server.consent_receipts import keep_notice
 from pod_server.delegation import REPRESENTATIVES
 from pod_server.identifiers import Actor, PodId
@@ -170,6 +170,11 @@ def grant_card(visit: Visit, view: grants.GrantView, who: Standpoint | None = No
                 if "append" in grant.terms.operations
                 else []
             ),
+            *(
+                [(t("fact.delivered-by"), t("grant.delivered-by", names=through, partner=partner))]
+                if (through := delivering_for(visit, grant.terms.client_id))
+                else []
+            ),
             *(_reading_facts(visit, view) if "read" in grant.terms.operations else []),
         ],
         category=category_of(grant.terms),
@@ -186,6 +191,13 @@ def grant_card(visit: Visit, view: grants.GrantView, who: Standpoint | None = No
         else "",
         delivers="append" in grant.terms.operations and state not in {GrantState.ERASED, GrantState.REFUSED},
     )
+
+
+def delivering_for(visit: Visit, client_id: str) -> str:
+    """Who may deliver in a partner's name now, as the citizen reads it; empty where nobody may."""
+    with visit.host.storage.read() as tx:
+        names = acting.names_for(tx, client_id)
+    return visit.wording.listing(names) if names else ""
 
 
 def _standing_words(visit: Visit, client_id: str, partner: str) -> str:
@@ -480,6 +492,8 @@ def log_line(visit: Visit, run: _Run, known: dict[str, _GrantFacts]) -> LogLine:
     t, w = visit.words, visit.wording
     event, actor = run.event, run.event.actor
     who = actor.name or (t(f"actor.{actor.kind}") if t.has(f"actor.{actor.kind}") else actor.kind)
+    if actor.through:
+        who = t("who.through", who=who, through=actor.through)
     refused = event.outcome not in _WELL
     key = f"action.{event.action}" + ("-refused" if refused and t.has(f"action.{event.action}-refused") else "")
     if event.outcome == "pending":

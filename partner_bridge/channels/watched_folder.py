@@ -17,15 +17,19 @@ import stat
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from partner_bridge.errors import BodyTooLarge, BodyUnreadable
+from partner_bridge.batch_files import BatchReport, take_in_batch
+from partner_bridge.errors import BatchRefused, BodyTooLarge, BodyUnreadable
 from partner_bridge.import_files import ImportReport, import_files
 from pod_server.problems import problem_details
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Callable
     from pathlib import Path
 
     from pod_server.host import Host
+
+Report = ImportReport | BatchReport
 
 STANDS_STILL_SECONDS = 2.0
 _HALF_WRITTEN = (".part", ".tmp", ".crdownload", ".partial", ".filepart", "~")
@@ -38,7 +42,7 @@ class Taken:
 
     name: str
     moved_to: str
-    report: ImportReport
+    report: Report
 
 
 class WatchedFolder:
@@ -68,7 +72,11 @@ class WatchedFolder:
             UnknownConnector, NoSuchPod, PodLocked: as `import_files`; no file is moved.
             StorageFull, StorageBusy: the file is taken in at the next look.
         """
-        return [self._take(host, handle, connector, name) for name in self._whole(now)]
+        return self.look_with(host, lambda path: import_files(host, handle, connector, [path]), now)
+
+    def look_with(self, host: Host, take_in: Callable[[Path], Report], now: float) -> list[Taken]:
+        """As `look`, where something else than a citizen's own files lies in the folder (batch_files.py)."""
+        return [self._take(host, take_in, name) for name in self._whole(now)]
 
     def _whole(self, now: float) -> list[str]:
         present: dict[str, tuple[int, int, float]] = {}
@@ -92,16 +100,17 @@ class WatchedFolder:
         self._seen = present
         return sorted(whole)
 
-    def _take(self, host: Host, handle: str, connector: str, name: str) -> Taken:
+    def _take(self, host: Host, take_in: Callable[[Path], Report], name: str) -> Taken:
         path = self._folder / name
+        report: Report
         try:
-            report = import_files(host, handle, connector, [path])
-        except (BodyUnreadable, BodyTooLarge) as error:
+            report = take_in(path)
+        except (BodyUnreadable, BodyTooLarge, BatchRefused) as error:
             report = ImportReport(refused=1, problems=[{"file": name, **problem_details(error, host.base_url)}])
         place = REFUSED if report.refused and not report.accepted + report.duplicates else DONE
         return Taken(name, str(self._move(path, place, report).relative_to(self._folder)), report)
 
-    def _move(self, path: Path, place: str, report: ImportReport) -> Path:
+    def _move(self, path: Path, place: str, report: Report) -> Path:
         target = self._folder / place / path.name
         target.parent.mkdir(exist_ok=True)
         if target.exists():
@@ -125,5 +134,16 @@ def watch(  # noqa: PLR0917 - called by one command
     watched, taken = WatchedFolder(folder), []
     while True:
         taken += watched.look(host, handle, connector, time.monotonic())
+        if stop.wait(every_seconds):
+            return taken
+
+
+def watch_batches(host: Host, folder: Path, stop: threading.Event, every_seconds: float) -> list[Taken]:
+    """As `watch`, of batch files that partners and integrators put there."""
+    import time  # noqa: PLC0415
+
+    watched, taken = WatchedFolder(folder), []
+    while True:
+        taken += watched.look_with(host, lambda path: take_in_batch(host, path), time.monotonic())
         if stop.wait(every_seconds):
             return taken

@@ -10,6 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from partner_bridge.connectors.atb import AtB
+from partner_bridge.connectors.berlin_group import BerlinGroup
 from partner_bridge.connectors.driving import Driving
 from partner_bridge.connectors.elhub_csv import ElhubCsv
 from partner_bridge.connectors.garmin import Garmin
@@ -39,6 +40,7 @@ _CONNECTORS: tuple[Connector, ...] = (
     WasteWeights(),
     SpareBank1(),
     SpareBank1Csv(),
+    BerlinGroup(),
     Driving(),
     ObdCsv(),
     Garmin(),

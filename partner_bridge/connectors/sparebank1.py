@@ -138,7 +138,7 @@ class SpareBank1:
             like = (paid.account, day, paid.amount, paid.text)
             likes[like] += 1
             best = max(each.categories, key=lambda category: category.confidence, default=None)
-            yield _payment(
+            yield payment(
                 like, likes[like], start, merchant=paid.mcc, text=paid.text, category=best.main if best else ""
             )
 
@@ -236,22 +236,40 @@ class SpareBank1Csv:
             start = instant(datetime.combine(day, time(), _OSLO))
             like = ("csv", day.isoformat(), amount, cells.get("text", ""))
             likes[like] += 1
-            yield _payment(like, likes[like], start, merchant="", text="", category="")
+            yield payment(like, likes[like], start, merchant="", text="", category="")
 
 
-def _payment(
-    like: tuple[str, str, float, str], ordinal: int, start: str, *, merchant: str, text: str, category: str
+def payment(
+    like: tuple[str, str, float, str],
+    ordinal: int,
+    start: str,
+    *,
+    merchant: str,
+    text: str,
+    category: str,
+    source: tuple[str, str] = ("sparebank1", "SpareBank 1"),
 ) -> Normalised:
+    """A payment, named after account, day, amount and text, and its ordinal among its likes of the day.
+
+    Args:
+        like: Account, local day, amount (negative: money out, NOK), and the text, which only the name is made of.
+        ordinal: From 1.
+        start: When, in UTC.
+        merchant: ISO 18245, or anything else where none is known: then no text is kept.
+        text: What the merchant is called.
+        category: The bank's own word.
+        source: Who told, as it stands in the record and begins its name.
+    """
     account, day, amount, said = like
     digest = hashlib.sha256("\x1f".join((account, f"{amount:.2f}", said)).encode()).hexdigest()[:20]
     activity: dict[str, Any] = {
-        "@id": f"sparebank1:{day}/{digest}/{ordinal}",
+        "@id": f"{source[0]}:{day}/{digest}/{ordinal}",
         "@type": "Payment",
         "start": start,
         "end": start,
         "quantity": round(-amount, 2),
         "unit": "CCY_NOK",
-        "source": "SpareBank 1",
+        "source": source[1],
     }
     if len(merchant) == 4 and merchant.isascii() and merchant.isdigit():
         activity["merchantCategory"] = merchant

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from consent.decision import Refused, decide_grant, decide_reading
 from consent.grant import GrantState
 from consent.reasons import Reason
-from pod_server import partners
+from pod_server import acting, partners
 from pod_server.authentication.session import Session
 from pod_server.authentication.tickets import Redeemed
 from pod_server.authorization import grant_rows, mandates
@@ -327,13 +327,15 @@ def require_grant(  # noqa: PLR0917 - the order in which one says it: who, under
         epoch=grant.epoch,
         state_version=grant.state_version,
         terms=grant.terms,
+        delivered_by=str(getattr(client, "delivered_by", "")),
     )
 
 
 def _actor_of(client: Client) -> Actor:
     """How the log names whoever comes under a grant: an app by the address where it describes itself."""
     document = str(getattr(client, "document", ""))
-    return Actor("app", document, client.name) if document else Actor("partner", client.client_id, client.name)
+    through = str(getattr(client, "through", ""))
+    return Actor("app", document, client.name) if document else Actor("partner", client.client_id, client.name, through)
 
 
 def find_grants(host: Host, grant_ids: Iterable[str]) -> dict[str, Grant]:
@@ -452,11 +454,22 @@ def recheck_grant(
         tx, permit.actor.id if permit.terms is None else permit.terms.client_id
     ):
         return Refused((Reason.PARTNER_SUSPENDED,))
+    if permit.delivered_by and not _may_act(tx, permit):
+        return Refused((Reason.ACTING_ENDED,))
     if version != permit.state_version:
         return Refused((Reason.CONSENT_CHANGED,))
     if adding and quota is not None and grant_rows.used_on(tx, permit.pod_id, permit.grant, at) + adding > quota:
         return Refused((Reason.QUOTA_EXCEEDED,))
     return None
+
+
+def _may_act(tx: Transaction, permit: Permit) -> bool:
+    """Whether the integrator's leave still stands; read once a transaction."""
+    assert permit.terms is not None
+    known = ("may act", permit.terms.client_id, permit.delivered_by)
+    if known not in tx.memory:
+        tx.memory[known] = acting.may_act(tx, permit.terms.client_id, permit.delivered_by)
+    return bool(tx.memory[known])
 
 
 def _is_stopped(tx: Transaction, client_id: str) -> bool:

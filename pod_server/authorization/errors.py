@@ -94,6 +94,10 @@ class KindBarred(GrantRefused):
     """A kind of activity that the municipality does not let the partner deliver."""
 
 
+class ActingEnded(GrantRefused):
+    """Whoever delivers may not act for the grant's holder any more."""
+
+
 _BY_REASON: dict[Reason, type[GrantRefused]] = {
     Reason.NO_SUCH_GRANT: NoSuchGrant,
     Reason.NOT_YOUR_GRANT: NoSuchGrant,
@@ -112,6 +116,7 @@ _BY_REASON: dict[Reason, type[GrantRefused]] = {
     Reason.IN_THE_FUTURE: InTheFuture,
     Reason.PARTNER_SUSPENDED: PartnerStopped,
     Reason.KIND_BARRED: KindBarred,
+    Reason.ACTING_ENDED: ActingEnded,
 }
 
 
@@ -172,6 +177,7 @@ problems.declare(FigureNotGranted, "figure-not-granted", "Not covered by the con
 problems.declare(InTheFuture, "in-the-future", "The activity has not happened yet", 422, members=("reasons",))
 problems.declare(PartnerStopped, "partner-suspended", "The partner is stopped for now", 403, members=("reasons",))
 problems.declare(KindBarred, "kind-barred", "The municipality bars this kind", 403, members=("reasons",))
+problems.declare(ActingEnded, "acting-ended", "The leave to act has ended", 403, members=("reasons",))
 problems.declare(Unauthenticated, "not-signed-in", "Sign in first", 401)
 problems.declare(AccessDenied, "access-denied", "Access denied", 403, members=("required_access",))
 problems.declare(NotTheOwner, "not-the-owner", "Only the owner may do this", 403)

@@ -37,6 +37,7 @@ class Permit:
         scope: The paths below which it holds, under the access rules; None for the whole pod.
         accepted_at: When a delivery was acknowledged that waited for a locked pod: the grant held then, and only an
             erasure since stands against it. None for everything that is decided now.
+        delivered_by: The integrator who delivers for the grant's holder; empty where the holder came itself.
     """
 
     authority: Authority
@@ -52,6 +53,7 @@ class Permit:
     webid: WebId | None = None
     scope: tuple[str, ...] | None = None
     accepted_at: datetime | None = None
+    delivered_by: str = ""
 
     def refusal_for(self, kind: str, start: datetime, end: datetime, at: datetime) -> Refused | None:
         """Whether the grant's terms refuse one record (kind, window, granularity, future); None when they do not.

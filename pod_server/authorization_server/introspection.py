@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pod_server.host import Host
     from pod_server.partners import Partner
 
-_SHOWN = ("iss", "sub", "aud", "client_id", "iat", "exp", "cnf")
+_SHOWN = ("iss", "sub", "aud", "client_id", "iat", "exp", "cnf", "act")
 
 
 def introspect(host: Host, request: Request) -> tuple[Partner, dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pod_server.authorization_server import jose
+from pod_server.authorization_server import jose, token_exchange
 from pod_server.authorization_server.authorization_details import detail_types
 from pod_server.authorization_server.software_statements import trusted
 from pod_server.signing_keys import ID_TOKEN_ALGORITHMS
@@ -45,7 +45,12 @@ def authorization_server(host: Host) -> dict[str, Any]:
         "authorization_signing_alg_values_supported": ["ES256"],
         "request_object_signing_alg_values_supported": algorithms,
         "introspection_signing_alg_values_supported": ["ES256"],
-        "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
+        "grant_types_supported": [
+            "authorization_code",
+            "refresh_token",
+            "client_credentials",
+            token_exchange.GRANT_TYPE,
+        ],
         "code_challenge_methods_supported": ["S256"],
         "token_endpoint_auth_methods_supported": ["private_key_jwt", "client_secret_basic", "none"],
         "token_endpoint_auth_signing_alg_values_supported": algorithms,

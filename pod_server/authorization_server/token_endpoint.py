@@ -11,7 +11,7 @@ from consent.grant import GrantState
 from pod_server import grants
 from pod_server.authentication.session import hashed
 from pod_server.authorization import grant_rows
-from pod_server.authorization_server import app_reads, dpop_nonces
+from pod_server.authorization_server import app_reads, dpop_nonces, token_exchange
 from pod_server.authorization_server.app_tokens import exchange_for_app, proves
 from pod_server.authorization_server.apps import AppClient
 from pod_server.authorization_server.authorization_details import details_of
@@ -77,7 +77,12 @@ def exchange(host: Host, request: Request) -> dict[str, Any]:
         return _for_refresh_token(host, client, form, jkt)
     if grant_type == "client_credentials" and isinstance(client, Partner):
         return _for_partner(host, client, jkt)
-    raise OAuthError("unsupported_grant_type", "authorization_code, refresh_token and client_credentials are supported")
+    if grant_type == token_exchange.GRANT_TYPE and isinstance(client, Partner):
+        return token_exchange.exchange_for_actor(host, client, form, jkt)
+    raise OAuthError(
+        "unsupported_grant_type",
+        "authorization_code, refresh_token, client_credentials and token-exchange are supported",
+    )
 
 
 def _answer(token: str, **members: Any) -> dict[str, Any]:

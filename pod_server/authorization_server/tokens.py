@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from pod_server import partner_limits, partners, signing_keys
+from pod_server import acting, partner_limits, partners, signing_keys
 from pod_server.authorization_server import dpop_nonces, jose, scripts
 from pod_server.authorization_server.connections import find_connection
 from pod_server.authorization_server.dpop import AHEAD, check_proof, moment_of, nonce_headers
@@ -56,6 +56,8 @@ class AuthenticatedPartner:
         jkt: The thumbprint of its proof key.
         kinds: The kinds that the municipality lets it deliver; None for all.
         document: Where an app describes itself; empty for a partner.
+        delivered_by: The integrator who came in its place, with leave to; empty where it came itself.
+        through: That one's name.
     """
 
     client_id: ClientId
@@ -64,6 +66,13 @@ class AuthenticatedPartner:
     jkt: str
     kinds: frozenset[str] | None = None
     document: str = ""
+    delivered_by: str = ""
+    through: str = ""
+
+    @property
+    def whose_deliveries(self) -> str:
+        """Under which name its unfinished deliveries are kept: an integrator's apart from the partner's own."""
+        return f"{self.client_id} by {self.delivered_by}" if self.delivered_by else self.client_id
 
 
 @dataclass(frozen=True)
@@ -165,13 +174,17 @@ def _check_possession(
         raise ProofRefused(str(error)) from error
 
 
-def verify_partner_request(host: Host, request: Request, *, apps_too: bool = False) -> AuthenticatedPartner:
+def verify_partner_request(
+    host: Host, request: Request, *, apps_too: bool = False, who_acts_too: bool = False
+) -> AuthenticatedPartner:
     """Who is at the bridge's door.
 
     Args:
         host: This host.
         request: What came.
         apps_too: True at the doors where a consent is read or given up, which an app's may be as well.
+        who_acts_too: True at the doors where an integrator may come in a partner's name (token_exchange.py): to deliver, and
+            to fetch what became of it; never to read a citizen's data.
 
     Raises:
         TokenRefused: a subclass says whether the token is missing, or its proof does not hold; each is a 401.
@@ -183,6 +196,10 @@ def verify_partner_request(host: Host, request: Request, *, apps_too: bool = Fal
     if claims.get("aud") != bridge_audience(host) or "webid" in claims:
         raise TokenRefused("the access token is for another door")
     jkt = _check_possession(host, request, token, claims, token_hash_needed=True)
+    if "act" in claims:
+        if not who_acts_too:
+            raise TokenRefused("the access token is for delivering in another partner's name, and for nothing else")
+        return _who_acts(host, request, claims, jkt)
     client_id = str(claims.get("client_id", ""))
     with host.storage.read() as tx:
         partner = find_party(host, tx, client_id)
@@ -204,6 +221,36 @@ def verify_partner_request(host: Host, request: Request, *, apps_too: bool = Fal
         jkt,
         partner.limits.kinds,
         partner.document,
+    )
+
+
+def _who_acts(host: Host, request: Request, claims: Mapping[str, Any], jkt: str) -> AuthenticatedPartner:
+    """The principal, brought by an actor whose leave stands now; the token was made by `token_exchange` and no other way."""
+    actor_id, principal_id = str(claims.get("client_id", "")), str(claims.get("sub", ""))
+    if claims["act"] != {"sub": actor_id} or "grant" in claims:
+        raise TokenRefused("the access token is not one of this host's")
+    with host.storage.read() as tx:
+        actor, principal = partners.find_partner(tx, actor_id), partners.find_partner(tx, principal_id)
+        ended = is_revoked(tx, claims) or not acting.may_act(tx, principal_id, actor_id)
+    if actor is None or principal is None or partners.REMOVED in {actor.state, principal.state}:
+        raise TokenRefused("the access token has been revoked")
+    for each in (principal, actor):
+        each.require_active()
+    if ended:
+        raise TokenRefused("the access token has been revoked, or the leave to act has ended")
+    if dpop_nonces.needed_by(actor) and not nonce_headers(host, request.headers.getlist("DPoP")):
+        raise NonceRefused(NonceNeeded(dpop_nonces.current(host)))
+    for each in (actor, principal):
+        partner_limits.count_request(host, each)
+    limits = [each.limits.kinds for each in (actor, principal) if each.limits.kinds is not None]
+    return AuthenticatedPartner(
+        principal.client_id,
+        principal.name,
+        None,
+        jkt,
+        frozenset.intersection(*limits) if limits else None,
+        delivered_by=actor.client_id,
+        through=actor.name,
     )
 
 

@@ -43,6 +43,12 @@ def canonical(members: Mapping[str, Any]) -> bytes:
     return text + b" " * (-len(text) % PADDED_TO_BYTES)
 
 
+def _actor_members(actor: Actor) -> dict[str, str]:
+    """Who did it. Events from before integrators have no `through`, and the others do not need it."""
+    members = {"id": actor.id, "kind": actor.kind, "name": actor.name}
+    return members | {"through": actor.through} if actor.through else members
+
+
 @dataclass(frozen=True)
 class LogEvent:
     """One thing that was done to a pod, or refused.
@@ -85,7 +91,7 @@ class LogEvent:
             raise EventRefused("A log event counts zero or more things.")
         members: dict[str, Any] = {
             "action": self.action,
-            "actor": {"id": self.actor.id, "kind": self.actor.kind, "name": self.actor.name},
+            "actor": _actor_members(self.actor),
             "at": microseconds(self.at),
             "count": self.count,
             "detail": dict(self.detail),

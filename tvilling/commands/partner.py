@@ -315,3 +315,58 @@ def list_trusted(frame: Frame) -> None:
     with frame.host() as host, host.storage.read() as tx:
         rows = trusted(tx)
     frame.answer(rows, "\n".join(rows) or "nobody's")
+
+
+@partner.command("let-act")
+@click.argument("actor")
+@click.option("--for", "principal", required=True, help="The partner in whose name it may deliver.")
+@BY
+@command
+def let_act(frame: Frame, *, actor: str, principal: str, by: str | None) -> None:
+    """Let an integrator deliver in another partner's name; consents stay that partner's."""
+    from pod_server import acting  # noqa: PLC0415
+
+    with frame.host() as host:
+        held = acting.authorise(host, principal, actor, by=who(by))
+    frame.answer(
+        {"actor": held.actor, "principal": held.principal, "since": held.since.isoformat()},
+        f"{actor} may deliver for {principal}.",
+    )
+
+
+@partner.command("end-acting")
+@click.argument("actor")
+@click.option("--for", "principal", required=True, help="The partner in whose name it delivered.")
+@BY
+@command
+def end_acting(frame: Frame, *, actor: str, principal: str, by: str | None) -> None:
+    """End an integrator's leave at once, in the middle of a batch too."""
+    from pod_server import acting  # noqa: PLC0415
+
+    with frame.host() as host:
+        ended = acting.end(host, principal, actor, by=who(by))
+    frame.answer({"ended": ended}, "Ended." if ended else "There was no such leave.")
+
+
+@partner.command("batch")
+@click.argument("place", type=click.Path(path_type=Path, exists=True))
+@click.option("--every", default=1.0, show_default=True, help="Seconds between two looks at a folder.")
+@command
+def batch(frame: Frame, *, place: Path, every: float) -> None:
+    """Take in a signed batch file; of a folder, each that is put into it until Ctrl-C."""
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from partner_bridge.batch_files import take_in_batch  # noqa: PLC0415
+    from partner_bridge.channels.watched_folder import watch_batches  # noqa: PLC0415
+    from tvilling.serve import stop_on_signals  # noqa: PLC0415
+
+    with frame.host() as host:
+        if place.is_dir():
+            taken = watch_batches(host, place, stop_on_signals(), every)
+            frame.answer({"taken": [asdict(each) for each in taken]}, f"{len(taken)} files were taken in.")
+            return
+        report = take_in_batch(host, place)
+    frame.answer(
+        asdict(report),
+        f"{report.accepted} accepted, {report.duplicates} already there, {report.refused} refused of {report.items} items.",
+    )

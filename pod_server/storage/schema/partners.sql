@@ -27,6 +27,15 @@ CREATE TABLE IF NOT EXISTS operator_act (
 );
 CREATE INDEX IF NOT EXISTS operator_act_of_client ON operator_act (client_id, at);
 
+-- Who may deliver for which partner: leave given by that partner or by the municipality, ended by either at once.
+CREATE TABLE IF NOT EXISTS acting_partner (
+  principal TEXT NOT NULL,
+  actor TEXT NOT NULL,
+  since BIGINT NOT NULL,
+  given_by TEXT NOT NULL,      -- operator | partner
+  PRIMARY KEY (principal, actor)
+);
+
 -- Who is signed in to a partner's console or to the operator's pages. What a row says is sealed for this host, so that a
 -- row made by hand opens nothing.
 CREATE TABLE IF NOT EXISTS console_session (

@@ -29,6 +29,7 @@ SAMPLE_OF = {
     "han": "han-minutes.json",
     "sparebank1": "sparebank1-transactions.json",
     "sparebank1-csv": "sparebank1-account.csv",
+    "berlin-group": "berlin-group.json",
     "sparebank1-driving": "sparebank1-driving.json",
     "obd-csv": "obd-torque.csv",
 }
