@@ -30,11 +30,8 @@ from pod_server.authorization_server.tokens import verify_partner_request
 from pod_server.bodies import check_encoding
 from pod_server.http_problems import LARGE_BODIES_AT
 from pod_server.partner_limits import count_delivered
-<<<<<<< HEAD
-from pod_server.representation import json_ld, turtle
-=======
 from pod_server.partner_standing import By
->>>>>>> 03f5974 (An integrator delivers for a partner: token exchange, leave that either may end, Berlin Group, signed batch files)
+from pod_server.representation import json_ld, turtle
 from pod_server.signing_keys import historical_jwks
 
 if TYPE_CHECKING:

@@ -24,6 +24,8 @@ import httpx
 from joserfc import jwt
 from joserfc.jwk import ECKey, OKPKey
 
+TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - a name from RFC 8693
+JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 Key = ECKey | OKPKey
 
@@ -106,6 +108,7 @@ class OAuthClient:
         redirect_uri: Where browsers come back.
         clock: Real time.
         proof_key: The key that tokens are bound to; the process's own.
+        word: For an integrator: the signed word of the partner in whose name it delivers (RFC 8693).
         skew: How far its clock runs ahead.
     """
 
@@ -116,6 +119,7 @@ class OAuthClient:
     clock: Callable[[], datetime]
     proof_key: ECKey = field(default_factory=lambda: ECKey.generate_key("P-256"))
     skew: timedelta = timedelta(0)
+    word: Callable[[], str] | None = None
     _http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=60, trust_env=False, verify=_trusted()))
     _metadata: dict[str, Any] = field(default_factory=dict)
     _bulk: _Token | None = None
@@ -298,7 +302,9 @@ class OAuthClient:
             token = self._bulk if grant is None else self._by_grant.get(grant)
             if token is not None and token.until > time.monotonic():
                 return token.value
-            if grant is None:
+            if grant is None and self.word is not None:
+                form = {"grant_type": TOKEN_EXCHANGE, "subject_token_type": JWT_TYPE, "subject_token": self.word()}
+            elif grant is None:
                 form = {"grant_type": "client_credentials"}
             else:
                 form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
@@ -352,6 +358,25 @@ class OAuthClient:
             "exp": now + 60,
         }
         return jwt.encode(header, claims, key, algorithms=[algorithm])
+
+    def may_act(self, actor: str, **changed: Any) -> str:
+        """This partner's signed word that somebody may deliver in its name, good for a quarter of an hour (docs/partners.md)."""
+        return self.signed("may-act+jwt", {"may_act": {"sub": actor}, **changed}, timedelta(minutes=15))
+
+    def signed(self, typ: str, claims: Mapping[str, Any], lasts: timedelta) -> str:
+        """Claims under this partner's own key, for this host, from now on."""
+        now = int(self.clock().timestamp())
+        algorithm = "ES256" if isinstance(self.key, ECKey) else "Ed25519"
+        header = {"alg": algorithm, "typ": typ} | ({"kid": self.key.kid} if self.key.kid else {})
+        members = {
+            "iss": self.client_id,
+            "sub": self.client_id,
+            "aud": self.base_url,
+            "iat": now,
+            "exp": now + int(lasts.total_seconds()),
+            **claims,
+        }
+        return jwt.encode(header, members, self.key, algorithms=[algorithm])
 
     def proof(self, method: str, address: str, **claims: str) -> str:
         """A DPoP proof for one request (RFC 9449, section 4.2)."""
