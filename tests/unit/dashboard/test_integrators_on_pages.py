@@ -20,8 +20,8 @@ from pod_server.partner_standing import By
 )
 def test_card_and_log_name_both(pages, language, card, line):
     kari = pages.citizen()
-    bank = pages.partner("SpareBank 1 SMN")
-    evry = pages.partner("Evry")
+    bank = pages.partner("SpareBank 1 SMN").partner
+    evry = pages.partner("Evry").partner
     grant = pages.grant(kari, bank.client_id, "electricity-reading").id
     acting.authorise(pages.host, bank.client_id, evry.client_id, by=By("operator", "byrådet"))
     bringer = Bringer(bank.client_id, "SpareBank 1 SMN", None, evry.client_id, "Evry")
