@@ -53,20 +53,20 @@ def stored(event: LogEvent, at: int) -> bytes:
         number(name, name): bytes.fromhex(value) if isinstance(value, str) and _HASH.match(value) else value
         for name, value in event.detail.items()
     }
-    body = _encode(
-        (
-            number(event.action, event.action),
-            number(actor.kind, actor.kind),
-            number(actor.id, actor.id),
-            number(actor.name, actor.name),
-            at,
-            event.count,
-            detail,
-            _packed_grant(grant),
-            number(event.outcome, event.outcome),
-            number(event.purpose, event.purpose),
-        )
+    members: tuple[Any, ...] = (
+        number(event.action, event.action),
+        number(actor.kind, actor.kind),
+        number(actor.id, actor.id),
+        number(actor.name, actor.name),
+        at,
+        event.count,
+        detail,
+        _packed_grant(grant),
+        number(event.outcome, event.outcome),
+        number(event.purpose, event.purpose),
     )
+    # An eleventh where somebody came in between: whoever delivered for the actor.
+    body = _encode((*members, actor.through) if actor.through else members)
     whole = MARK + len(body).to_bytes(2, "big") + body
     size = max(SMALLEST_BYTES, len(whole) + -len(whole) % FILLED_UP_TO_BYTES)
     return whole.ljust(size, b"\0")
@@ -80,10 +80,13 @@ def members_of(compact: bytes) -> Mapping[str, Any]:
     """
     try:
         size = int.from_bytes(compact[1:3], "big")
-        action, kind, actor_id, actor_name, at, count, detail, grant, outcome, purpose = _decode(compact[3 : 3 + size])
+        action, kind, actor_id, actor_name, at, count, detail, grant, outcome, purpose, *more = _decode(
+            compact[3 : 3 + size]
+        )
         return {
             "action": _word(action),
-            "actor": {"id": _word(actor_id), "kind": _word(kind), "name": _word(actor_name)},
+            "actor": {"id": _word(actor_id), "kind": _word(kind), "name": _word(actor_name)}
+            | ({"through": more[0]} if more else {}),
             "at": at,
             "count": count,
             "detail": {
