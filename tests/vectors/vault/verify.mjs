@@ -239,9 +239,9 @@ const base32 = (bytes) => {
 };
 for (const leaf of vectors.compact_events) {
   const compact = hex(leaf.compact);
-  const [action, kind, id, name, at, count, detail, grant, outcome, purpose] = unpack(compact.subarray(3, 3 + compact.readUInt16BE(1)));
+  const [action, kind, id, name, at, count, detail, grant, outcome, purpose, ...through] = unpack(compact.subarray(3, 3 + compact.readUInt16BE(1)));
   const members = {
-    action: word(action), actor: { id: word(id), kind: word(kind), name: word(name) }, at: whole(at), count: whole(count),
+    action: word(action), actor: { id: word(id), kind: word(kind), name: word(name), ...(through.length ? { through: through[0] } : {}) }, at: whole(at), count: whole(count),
     detail: Object.fromEntries(detail.map(([key, value]) => [word(key), Buffer.isBuffer(value) ? value.toString("hex") : whole(value)]).sort()),
     grant: Buffer.isBuffer(grant) ? `g-${base32(grant)}` : word(grant), outcome: word(outcome), purpose: word(purpose),
   };
