@@ -10,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from tvilling.in_use import hold, hold_database
+from tvilling.lifeline import hold_on
 from tvilling.settings import Settings
 
 if TYPE_CHECKING:
@@ -149,6 +150,7 @@ ENTRIES = {"web": run_web, "live": run_live, "agent": run_agent}
 
 
 if __name__ == "__main__":
+    hold_on(os.environ)
     chosen = Settings.from_environ(os.environ)
     hold(chosen.run_folder)
     hold_database(chosen.database_url)

@@ -20,6 +20,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from tvilling.errors import ProcessError
+from tvilling.lifeline import VARIABLE, Lifeline
 from tvilling.settings import SETTINGS_FILE_VARIABLE, Settings
 
 Role = Literal["web", "live", "agent"]
@@ -41,17 +42,22 @@ def stop_on_signals() -> threading.Event:
     return stop
 
 
-def start_process(arguments: list[str], settings: Settings) -> subprocess.Popen[bytes]:
-    """Start one of the house's programmes with these settings, in a session of its own.
+def start_process(
+    arguments: list[str], settings: Settings, lifeline: Lifeline | None = None
+) -> subprocess.Popen[bytes]:
+    """Start one of the house's programmes with these settings, in a session of its own; with a lifeline it ends with us.
 
     A session of its own, because Ctrl-C in a terminal would otherwise reach the children before their parent could
     end them in order.
     """
     environment = dict(os.environ)
     environment[SETTINGS_FILE_VARIABLE] = str(settings.run_folder / "settings.json")
+    if lifeline is not None:
+        environment[VARIABLE] = str(lifeline.reading)
     return subprocess.Popen(  # noqa: S603 - our own interpreter and modules
         [sys.executable, "-m", *arguments],
         env=environment,
+        pass_fds=() if lifeline is None else (lifeline.reading,),
         start_new_session=True,
         # Standard output belongs to the command's own answer.
         stdout=sys.stderr.fileno(),
@@ -65,12 +71,13 @@ class Processes:
     settings: Settings
     running: dict[Role, subprocess.Popen[bytes]] = field(default_factory=dict)
     restarts: dict[Role, int] = field(default_factory=dict)
+    lifeline: Lifeline = field(default_factory=Lifeline)
 
     def start(self, roles: tuple[Role, ...] = ROLES) -> None:
         """Write the settings and start the roles, web before the others, since people wait for it."""
         self.settings.write()
         for role in sorted(roles, key=lambda role: role != "web"):
-            self.running[role] = start_process(["tvilling.roles", role], self.settings)
+            self.running[role] = start_process(["tvilling.roles", role], self.settings, self.lifeline)
             if role == "web" and len(roles) > 1:
                 self._give_a_start(self.running[role])
 
@@ -94,7 +101,7 @@ class Processes:
             self.restarts[role] = self.restarts.get(role, 0) + 1
             if self.restarts[role] > RESTARTS_BEFORE_GIVING_UP:
                 raise ProcessError(f"the {role} process ended {self.restarts[role]} times (code {process.returncode})")
-            self.running[role] = start_process(["tvilling.roles", role], self.settings)
+            self.running[role] = start_process(["tvilling.roles", role], self.settings, self.lifeline)
 
     def wait_until_ready(self, timeout_seconds: float = 60.0) -> None:
         """Wait until web and live answer, those of them that were started.

@@ -17,6 +17,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+import weakref
 from typing import TYPE_CHECKING
 
 from pod_server.storage.errors import StorageBusy
@@ -33,11 +34,14 @@ class Turnstile:
     """One writer's lock files, held open. Not for two threads at once."""
 
     def __init__(self, folder: Path) -> None:
-        """Open (make) the lock files in `folder`."""
+        """Open (make) the lock files in `folder`; whoever drops it without `close` leaves no descriptor behind."""
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         self._turnstile = os.open(folder / "writers.turnstile", flags, 0o600)
         self._room = os.open(folder / "writers.room", flags, 0o600)
         self._queue = os.open(folder / "writers.queue", flags, 0o600)
+        self._close = weakref.finalize(self, _close_all, (self._room, self._turnstile, self._queue))
+        # An ending process closes them by itself; a forked child has nothing to do with them at its end.
+        self._close.atexit = False
 
     def enter(self, *, urgent: bool, timeout_seconds: float) -> None:
         """Wait for the room.
@@ -64,9 +68,8 @@ class Turnstile:
         return True
 
     def close(self) -> None:
-        """Close the lock files, which also lets go of them."""
-        for lock in (self._room, self._turnstile, self._queue):
-            os.close(lock)
+        """Close the lock files, which also lets go of them; again changes nothing."""
+        self._close()
 
     def _enter_in_turn(self, deadline: float) -> None:
         first = False
@@ -97,6 +100,11 @@ class Turnstile:
                 fcntl.flock(self._turnstile, fcntl.LOCK_UN)
                 raise StorageBusy
             time.sleep(_URGENT_PAUSE_SECONDS)
+
+
+def _close_all(descriptors: tuple[int, ...]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def _try_lock(descriptor: int, kind: int) -> bool:

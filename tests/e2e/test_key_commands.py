@@ -146,7 +146,16 @@ def test_the_keys_of_logs_and_receipts_change_while_the_host_runs_and_old_copies
         assert (
             tvilling(folder, "receipt", "verify", str(tmp_path / f"{name}-receipt.jsonld"))["type"] == "ConsentReceipt"
         )
+    listed = {(each["use"], each.get("number")): each for each in tvilling(folder, "key", "list")}
+    assert {use for use, _ in listed} == {"tokens", "log", "receipts"}
+    for use in ("log", "receipts"):
+        old, new = listed[use, 1], listed[use, 2]
+        assert (old["state"], old["successor"], old["signs_until"]) == ("past", 2, new["signs_from"])
+        assert (new["state"], new["age_days"], "successor" in new) == ("signs", 0, False)
+        assert old["kid"] != new["kid"]
     assert tvilling(folder, "key", "rotate-receipts", "--compromised")["renewed"] == 1
+    states = {each["number"]: each["state"] for each in tvilling(folder, "key", "list") if each["use"] == "receipts"}
+    assert states == {1: "past", 2: "revoked", 3: "signs"}
     assert "not known here" in tvilling(folder, "receipt", "verify", str(tmp_path / "after-receipt.jsonld"), code=1)
     assert tvilling(folder, "receipt", "verify", str(tmp_path / "before-receipt.jsonld")), (
         "that key is in nobody's hands"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +13,7 @@ from tvilling.commands.frame import Frame, command
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from pod_server.lasting_keys import LastingKey
     from pod_server.signing_keys import IssuerKey
 
 
@@ -37,19 +39,57 @@ def _told(each: IssuerKey, now: datetime) -> dict[str, Any]:
         "revoked_at": each.revoked_at,
     }
     told = {name: at.isoformat() for name, at in times.items() if at is not None}
-    return {"kid": each.kid, "algorithm": each.algorithm, "state": state, **told}
+    return {"use": "tokens", "kid": each.kid, "algorithm": each.algorithm, "state": state, **told}
+
+
+def _told_lasting(keys: list[LastingKey], now: datetime) -> list[dict[str, Any]]:
+    """The keys of one lasting use in words: since when each signs, how old it is, and which one followed."""
+    from pod_server.signatures import base64url  # noqa: PLC0415
+
+    told = []
+    for each, successor in zip_longest(keys, keys[1:]):
+        found: dict[str, Any] = {
+            "use": each.use,
+            "kid": base64url.write(each.public),
+            "algorithm": "Ed25519",
+            "state": "revoked" if each.revoked_at else "past" if successor else "signs",
+            "number": each.number,
+        }
+        if each.made_at is not None:  # the first was there from the beginning
+            found |= {"signs_from": each.made_at.isoformat(), "age_days": (now - each.made_at).days}
+        if successor is not None:
+            found["successor"] = successor.number
+            if successor.made_at is not None:
+                found["signs_until"] = successor.made_at.isoformat()
+        if each.revoked_at is not None:
+            found["revoked_at"] = each.revoked_at.isoformat()
+        told.append(found)
+    return told
+
+
+def _line(each: dict[str, Any]) -> str:
+    words = [f"{each['use']:<9} {each['state']:<10} {each['algorithm']:<8} {each['kid']}"]
+    if "number" in each:
+        words.append(f"number {each['number']}")
+        words.append(f"{each['age_days']} days old" if "age_days" in each else "from the beginning")
+    if "successor" in each:
+        words.append(f"followed by number {each['successor']}")
+    return ", ".join(words)
 
 
 @key.command("list")
 @command
 def list_keys(frame: Frame) -> None:
-    """The keys that this host signs tokens, receipts and claims with, and those it signed with before."""
+    """The keys that this host signs with, and those it signed with before: tokens and claims, logs, receipts of consents."""
     from pod_server import signing_keys  # noqa: PLC0415
+    from pod_server.lasting_keys import list_lasting  # noqa: PLC0415
 
     with frame.host() as host:
         now = host.clock.protocol_now()
         told = [_told(each, now) for each in signing_keys.list_keys(host)]
-    frame.answer(told, "\n".join(f"{each['state']:<10} {each['algorithm']:<6} {each['kid']}" for each in told))
+        for use in ("log", "receipts"):
+            told += _told_lasting(list_lasting(host.host_key, host.key_store, use), now)
+    frame.answer(told, "\n".join(_line(each) for each in told))
 
 
 @key.command("rotate")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import gc
 import os
 import sqlite3
 import threading
@@ -208,3 +210,23 @@ def test_a_file_that_is_no_database_is_named_damaged(tmp_path):
     path.write_bytes(b"not a database, and long enough to be looked at" * 40)
     with pytest.raises(StorageDamaged):
         SqliteStorage(path)
+
+
+def test_a_storage_that_is_dropped_without_close_leaves_no_descriptor(path):
+    storage = SqliteStorage(path)
+    with storage.write() as tx:
+        retire(tx, "kari")
+    turnstile = storage._writers[0].turnstile
+    held = {number: os.fstat(number).st_ino for number in (turnstile._room, turnstile._turnstile, turnstile._queue)}
+    assert len(set(held.values())) == 3
+    del storage, turnstile, tx
+    gc.collect()
+    left = []
+    for number, inode in held.items():
+        with contextlib.suppress(OSError):  # closed, or another file's by now
+            left += [number] if os.fstat(number).st_ino == inode else []
+    assert left == []
+    again = SqliteStorage(path)
+    assert handles(again) == ["kari"]
+    again.close()
+    again.close()

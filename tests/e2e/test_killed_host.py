@@ -1,0 +1,66 @@
+"""A host that is killed (SIGKILL) leaves none of its processes behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import psutil
+import pytest
+from ending import kill
+from ports import free_port
+from running_host import serving
+
+from tvilling.lifeline import VARIABLE, Lifeline
+
+WAIT_SECONDS = 30
+"""They end at once; on a loaded machine they are waited for."""
+
+
+def test_no_role_and_no_worker_outlives_a_killed_host(tmp_path):
+    ports = free_port(), free_port()
+    options = (
+        "--data", str(tmp_path / "data"), "--workers", "1", "--listen", f"127.0.0.1:{ports[0]}", "--live-listen", f"127.0.0.1:{ports[1]}",
+    )  # fmt: skip
+    with serving(f"http://127.0.0.1:{ports[0]}", *options) as host:
+        family = host.children(recursive=True)
+        assert len(family) >= 4, "three roles, and the worker of one"
+        host.send_signal(signal.SIGKILL)
+        _, left = psutil.wait_procs(family, timeout=WAIT_SECONDS)
+        kill(left)
+        assert left == []
+
+
+def test_a_process_holds_on_as_long_as_its_host_and_ends_with_it():
+    """The pipe alone: the host's end closes when the host is gone, whatever the child does."""
+    line = Lifeline()
+    child = subprocess.Popen(
+        [sys.executable, "-c", "import os, signal; from tvilling.lifeline import hold_on; hold_on(os.environ); print('up', flush=True); signal.pause()"],
+        env=os.environ | {VARIABLE: str(line.reading)},
+        pass_fds=(line.reading,),
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert child.stdout.readline() == b"up\n"
+        assert child.poll() is None
+        del line
+        assert child.wait(WAIT_SECONDS) == -signal.SIGTERM
+    finally:
+        kill([psutil.Process(child.pid)] if child.poll() is None else [])
+        child.stdout.close()
+
+
+@pytest.mark.parametrize("named", ["", "x", "9999", "-1"])
+def test_an_environment_that_was_left_over_ends_nobody(named):
+    from threading import enumerate as threads
+
+    from tvilling.lifeline import hold_on
+
+    hold_on({VARIABLE: named} if named else {})
+    for each in threads():
+        if each.name == "lifeline":
+            each.join(WAIT_SECONDS)
+    assert os.getpid()
