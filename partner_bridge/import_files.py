@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from consent.grant import EVENT, GrantState, GrantTerms
-from partner_bridge.channels.file_drop import read_content, read_file
+from partner_bridge.channels.file_drop import open_stream, read_content, read_file
 from partner_bridge.connectors import find_connector
-from partner_bridge.connectors.normalising import Context, normalise, to_item
+from partner_bridge.connectors.normalising import Context, Streamed, normalise, to_item
 from partner_bridge.delivery import ACCEPTED, DUPLICATE, REFUSED, Item, deliver
-from partner_bridge.errors import BodyTooLarge, BodyUnreadable
+from partner_bridge.errors import BodyTooLarge, BodyUnreadable, UnusablePayload
 from pod_server import grants
 from pod_server.authorization import grant_rows
 from pod_server.identifiers import Actor, GrantId, PodId
@@ -81,7 +82,15 @@ def import_files(
     grant = own_grant(host, pod_id, chosen, actor=actor, vault=vault)
     report = ImportReport()
     for path in map(Path, paths):
-        _take_in(host, path.name, _items(host, chosen, read_file(path, chosen), grant), report, actor)
+        if isinstance(chosen, Streamed):
+            try:
+                file = path.open("rb")
+            except OSError as error:
+                raise BodyUnreadable(f"{path.name} cannot be read") from error
+            with file:
+                _take_in(host, path.name, _streamed(host, chosen, path.name, file, grant), report, actor)
+        else:
+            _take_in(host, path.name, _items(host, chosen, read_file(path, chosen), grant), report, actor)
     return report
 
 
@@ -98,7 +107,11 @@ def import_contents(
     report = ImportReport()
     for name, content in files:
         try:
-            _take_in(host, name, _items(host, chosen, read_content(name, content, chosen), grant), report, actor)
+            if isinstance(chosen, Streamed):
+                items = _streamed(host, chosen, name, io.BytesIO(content), grant)
+            else:
+                items = _items(host, chosen, read_content(name, content, chosen), grant)
+            _take_in(host, name, items, report, actor)
         except (BodyUnreadable, BodyTooLarge) as error:
             report.refused += 1
             report.problems.append({"file": name, **problem_details(error, host.base_url)})
@@ -140,6 +153,15 @@ def _items(host: Host, connector: Connector, payloads: Iterator[bytes], grant: G
     for payload in payloads:
         for made in normalise(connector, payload, context):
             yield to_item(grant, made, None)
+
+
+def _streamed(host: Host, connector: Streamed, name: str, file: BinaryIO, grant: GrantId) -> Iterator[Item]:
+    with open_stream(name, file, connector) as opened:
+        try:
+            for made in connector.stream(opened, Context(host.clock.now())):
+                yield to_item(grant, made, None)
+        except UnusablePayload as error:
+            yield to_item(grant, error, None)
 
 
 def _deliver(host: Host, items: Sequence[Item], report: ImportReport, name: str, actor: Actor) -> None:

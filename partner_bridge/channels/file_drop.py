@@ -6,7 +6,8 @@ import gzip
 import io
 import zipfile
 import zlib
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 import msgspec
 
@@ -16,9 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from partner_bridge.connectors.normalising import Connector
+    from partner_bridge.connectors.normalising import Connector, Streamed
 
 FILE_LIMIT_BYTES = 100 * 1024 * 1024
+STREAM_LIMIT_BYTES = 4 * 1024**3
 _TOO_LARGE = f"{{name}} is larger than {FILE_LIMIT_BYTES // (1024 * 1024)} MiB, packed or unpacked; bring it in parts"
 _UTF_16 = frozenset({b"\xff\xfe", b"\xfe\xff"})
 
@@ -66,6 +68,71 @@ def read_content(name: str, content: bytes, connector: Connector) -> Iterator[by
     except (msgspec.DecodeError, RecursionError):
         # Not one JSON value: perhaps one a line; a line that is broken becomes its own problem in the connector.
         yield from (line for line in stripped.splitlines() if line.strip())
+
+
+@contextmanager
+def open_stream(name: str, file: BinaryIO, connector: Streamed) -> Iterator[BinaryIO]:
+    """A large file, or the one of an archive that the connector reads, to be read piece by piece.
+
+    Args:
+        name: The file's, for what is said of it.
+        file: Open, at its beginning; can be sought in.
+        connector: Whose format it is in.
+
+    Raises:
+        BodyUnreadable: empty, packed in another way, or an archive without such a file.
+        BodyTooLarge: it unpacks to more than 4 GiB, which is told from the archive's own directory and held to while
+            reading: the archive cannot lie.
+    """
+    head = file.read(4)
+    file.seek(0)
+    if not head:
+        raise BodyUnreadable(f"{name} is empty")
+    if head[:2] == b"\x1f\x8b":
+        with gzip.GzipFile(fileobj=file) as packed:
+            yield cast("BinaryIO", _Bounded(name, packed))
+        return
+    if head != b"PK\x03\x04":
+        yield cast("BinaryIO", _Bounded(name, file))
+        return
+    try:
+        archive = zipfile.ZipFile(file)
+    except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise BodyUnreadable(f"{name} is packed, and cannot be unpacked") from error
+    with archive:
+        fitting = [each for each in archive.infolist() if each.filename.rpartition("/")[2] == connector.member]
+        if len(fitting) != 1:
+            raise BodyUnreadable(f"{name} holds {len(fitting)} files named {connector.member}, and one is expected")
+        if fitting[0].file_size > STREAM_LIMIT_BYTES:
+            raise BodyTooLarge(f"{name} unpacks to more than {STREAM_LIMIT_BYTES // 1024**3} GiB")
+        try:
+            with archive.open(fitting[0]) as member:
+                yield cast("BinaryIO", _Bounded(name, member))
+        except (OSError, RuntimeError, NotImplementedError) as error:
+            raise BodyUnreadable(f"{name} is packed, and cannot be unpacked") from error
+
+
+class _Bounded:
+    """A file that ends in an error where it would go on for ever."""
+
+    def __init__(self, name: str, file: IO[bytes] | gzip.GzipFile) -> None:
+        self._name, self._file, self._left = name, file, STREAM_LIMIT_BYTES
+
+    def read(self, size: int) -> bytes:
+        """The next piece.
+
+        Raises:
+            BodyUnreadable: it cannot be unpacked further.
+            BodyTooLarge: more than 4 GiB came.
+        """
+        try:
+            piece = self._file.read(size)
+        except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+            raise BodyUnreadable(f"{self._name} is packed, and cannot be unpacked") from error
+        self._left -= len(piece)
+        if self._left < 0:
+            raise BodyTooLarge(f"{self._name} unpacks to more than {STREAM_LIMIT_BYTES // 1024**3} GiB")
+        return piece
 
 
 def _unpacked(name: str, content: bytes) -> bytes:

@@ -9,11 +9,13 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
+from partner_bridge.connectors.apple_health import AppleHealth
 from partner_bridge.connectors.atb import AtB
 from partner_bridge.connectors.berlin_group import BerlinGroup
 from partner_bridge.connectors.driving import Driving
 from partner_bridge.connectors.elhub_csv import ElhubCsv
 from partner_bridge.connectors.garmin import Garmin
+from partner_bridge.connectors.google_health import GoogleHealth
 from partner_bridge.connectors.han import Han
 from partner_bridge.connectors.hourly_csv import HourlyCsv
 from partner_bridge.connectors.obd_csv import ObdCsv
@@ -44,6 +46,8 @@ _CONNECTORS: tuple[Connector, ...] = (
     Driving(),
     ObdCsv(),
     Garmin(),
+    AppleHealth(),
+    GoogleHealth(),
     Han(),
 )
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, timedelta
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, runtime_checkable
 
 import msgspec
 import structlog
@@ -117,6 +117,25 @@ class Pullable(Connector, Protocol):
 
         Raises:
             UnusablePayload: an answer is not in the source's format.
+        """
+        ...
+
+
+@runtime_checkable
+class Streamed(Connector, Protocol):
+    """A connector whose files are too large to be held: it reads them piece by piece.
+
+    Attributes:
+        member: The end of the name of the one file that is read, where the files come as an archive.
+    """
+
+    member: str
+
+    def stream(self, file: BinaryIO, context: Context) -> Iterator[Normalised | UnusablePayload]:
+        """As `normalise`, of an open file.
+
+        Raises:
+            UnusablePayload: it is not in this source's format.
         """
         ...
 

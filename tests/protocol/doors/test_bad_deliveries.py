@@ -26,6 +26,8 @@ SAMPLE_OF = {
     "atb": "atb-fare-contracts.json",
     "waste-weights": "waste-weights.json",
     "garmin": "garmin-epochs.json",
+    "apple-health": "apple-health-export.xml",
+    "google-health": "google-health-steps.json",
     "han": "han-minutes.json",
     "sparebank1": "sparebank1-transactions.json",
     "sparebank1-csv": "sparebank1-account.csv",

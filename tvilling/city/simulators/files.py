@@ -6,15 +6,19 @@ and SpareBank 1's account statement. A new one is a function and an entry in DRO
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from tvilling.city.electricity import LOCAL, hours_of, kwh_of_day
 from tvilling.city.households import Household
+from tvilling.city.simulators.health import CARRIED
 from tvilling.city.simulators.register import last
 from tvilling.city.simulators.sources import City
 from tvilling.city.spending import movements_of_day
+from tvilling.city.steps import QUARTER, steps_of_quarter
 
 HOUR = timedelta(hours=1)
 
@@ -69,10 +73,37 @@ def bank_csv(city: City, household: Household) -> bytes:
     return "\n".join(rows).encode() + b"\n"
 
 
+def apple_export(city: City, household: Household) -> bytes:
+    """A fortnight of a telephone and a watch from before everything else, packed as the Health app packs it."""
+    first = (city.began.astimezone(LOCAL) - timedelta(days=445)).date()
+    lines = ['<?xml version="1.0" encoding="UTF-8"?>', "<!DOCTYPE HealthData [<!ELEMENT HealthData (Record*)>]>"]
+    lines.append('<HealthData locale="nb_NO">')
+    for day in _days(first, first + timedelta(days=13)):
+        for hour in hours_of(day):
+            for number in range(4):
+                at = hour + number * QUARTER
+                steps = steps_of_quarter(household, at, city.seed)
+                for device, share in (("iPhone", CARRIED), ("Apple Watch", 1.0)):
+                    if count := round(steps * share):
+                        told = [f"{each.astimezone(LOCAL):%Y-%m-%d %H:%M:%S %z}" for each in (at, at + QUARTER)]
+                        lines.append(
+                            f'<Record type="HKQuantityTypeIdentifierStepCount" sourceName="Min {device}" unit="count" '
+                            f'startDate="{told[0]}" endDate="{told[1]}" value="{count}"/>'
+                        )
+    lines.append("</HealthData>")
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in (("export.xml", "\n".join(lines)), ("export_cda.xml", "<ClinicalDocument/>")):
+            # A fixed date: the same city makes the same file.
+            archive.writestr(zipfile.ZipInfo(f"apple_health_export/{name}", (2026, 1, 1, 0, 0, 0)), text)
+    return packed.getvalue()
+
+
 DROPPED: tuple[Dropped, ...] = (
     Dropped("elhub-csv", "elhub.csv", elhub_csv),
     Dropped("hourly-csv", "timer.csv", hourly_csv),
     Dropped("sparebank1-csv", "konto.csv", bank_csv),
+    Dropped("apple-health", "export.zip", apple_export),
 )
 """The files of the demonstration."""
 

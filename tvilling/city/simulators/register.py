@@ -18,6 +18,7 @@ from tvilling.city.households import Household
 from tvilling.city.simulators.asked import Stranger
 from tvilling.city.simulators.bank import Bank
 from tvilling.city.simulators.faults import Faults
+from tvilling.city.simulators.health import Health
 from tvilling.city.simulators.meter_reader import MeterReader
 from tvilling.city.simulators.sign_in_server import SignInServer
 from tvilling.city.simulators.sources import City
@@ -128,6 +129,16 @@ def _watches(ground: Ground) -> Stranger:
     )
 
 
+def _health(ground: Ground) -> Stranger:
+    return Health(
+        now=ground.now,
+        sign_in=sign_in_server(ground, "Google"),
+        faults=ground.faults,
+        households=ground.people,
+        seed=ground.city.seed,
+    )
+
+
 def _call(address: str, headers: Mapping[str, str], body: bytes) -> int:
     try:
         answer = httpx.post(
@@ -169,6 +180,11 @@ ASKED: dict[str, Asked] = {
             "garmin-push", "Garmin (signert)", "personvern@garmin-push.example",
             "oauth", "garmin", "personal-footprint", "/wellness-api", _watches,
             webhook="signed", whose=last,
+        ),
+        Asked(
+            "google-health", "Google Health", "personvern@google-health.example",
+            "oauth", "google-health", "personal-footprint", "/v4", _health,
+            scopes=("https://www.googleapis.com/auth/googlehealth.activity_and_fitness.readonly",), whose=last,
         ),
     )
 }  # fmt: skip
