@@ -284,7 +284,7 @@ def _bills(months: Mapping[str, Told], left_out: Mapping[tuple[str, str], NotCou
 
 
 def _bill_key(grant: str, what: str, day: str, ref: str) -> str:
-    """The bill's IRI, as rules/receipt-and-debit.ru builds it."""
+    """The bill's IRI, as rules/told-twice.ru builds it."""
     return f"urn:tvilling:bill:{grant}:{what}:{day}:{quote(ref, safe='')}"
 
 

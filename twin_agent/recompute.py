@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 RELATIVE_TOLERANCE = 1e-9
 _MEMBERS = ox.NamedNode(f"{TVILLING}members")
+_COUNTED_BY = ox.NamedNode(f"{TVILLING}countedBy")
+_BECAUSE = ox.NamedNode(f"{TVILLING}notCountedBecause")
 
 MonthFigures = dict[str, dict[str, list[float]]]
 """Local month → category → [low, mean, high, quantity]."""
@@ -78,7 +80,7 @@ def recompute_records(records: Iterable[tuple[str, bytes]], *, household_size: i
     store.add(ox.Quad(ox.BlankNode(), _MEMBERS, ox.Literal(household_size)))
     store.update(rule("electricity-hour-once"))
     store.update(rule("told-twice"))
-    _pair_until_done(store)
+    _pair(store)
     result: MonthFigures = {}
     solutions = store.query(query("recompute"))
     assert isinstance(solutions, ox.QuerySolutions)
@@ -88,12 +90,19 @@ def recompute_records(records: Iterable[tuple[str, bytes]], *, household_size: i
     return result
 
 
-def _pair_until_done(store: ox.Store) -> None:
-    """Take the first free pair of payment and bill again and again, until no pair is free."""
-    taken = -1
-    while taken != len(store):
-        taken = len(store)
-        store.update(rule("receipt-and-debit"))
+def _pair(store: ox.Store) -> None:
+    """Take the pairs of payment and bill in their order, each payment and each bill once."""
+    taken: set[ox.NamedNode] = set()
+    found = store.query(query("pairs-of-payment-and-bill"))
+    assert isinstance(found, ox.QuerySolutions)
+    said = []
+    for row in found:
+        payment, bill = row["payment"], row["bill"]
+        if payment not in taken and bill not in taken:
+            taken |= {payment, bill}
+            said.append(ox.Quad(payment, _COUNTED_BY, bill, row["grant"]))
+            said.append(ox.Quad(payment, _BECAUSE, row["rule"], row["grant"]))
+    store.extend(said)
 
 
 def differences(

@@ -59,10 +59,12 @@ class _Point(msgspec.Struct, gc=False):
 
 
 class _Page(msgspec.Struct, gc=False):
-    points: list[_Point] = msgspec.field(name="dataPoints", default_factory=list)
+    points: list[_Point] = msgspec.field(name="dataPoints")
 
 
 class _RawPage(msgspec.Struct, gc=False):
+    """An answer; Google leaves out what is empty, so that of a day without steps is `{}`."""
+
     points: list[msgspec.Raw] = msgspec.field(name="dataPoints", default_factory=list)
     next: str = msgspec.field(name="nextPageToken", default="")
 

@@ -4,7 +4,7 @@
 # Expects: one named graph per grant, holding the activities as vocab.kinds.Kinds.quads gives them (times in UTC), and
 # in the default graph vocab.queries.local_clock(…) over the activities' years.
 # Adds: <activity> tv:countedBy <what counts instead> ; tv:notCountedBecause <the rule>, in the activity's graph; and, for
-# rules/receipt-and-debit.ru, tv:ofPayment, tv:ofBill and tv:pairKey in the default graph.
+# queries/pairs-of-payment-and-bill.rq, tv:ofPayment, tv:ofBill and tv:pairKey in the default graph.
 PREFIX tv: <https://w3id.org/tvilling#>
 PREFIX r: <https://w3id.org/tvilling/counting-rule/>
 PREFIX prov: <http://www.w3.org/ns/prov#>
