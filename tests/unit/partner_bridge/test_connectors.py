@@ -233,5 +233,5 @@ def test_the_same_payload_twice_is_the_same_records(name, file):
 
 
 def test_a_connector_that_is_not_there_says_which_are():
-    with pytest.raises(UnknownConnector, match="atb, elhub-csv"):
+    with pytest.raises(UnknownConnector, match="apple-health, atb"):
         find_connector("nobody")
