@@ -46,7 +46,7 @@ from partner_bridge.catalogue import PATH
 from pod_server.authentication.errors import NotSignedIn
 from pod_server.authentication.tickets import issue_ticket
 from pod_server.console_sessions import NotInConsole
-from pod_server.http_problems import problem_response
+from pod_server.http_problems import LARGE_BODIES_AT, problem_response
 from pod_server.representation import json_ld, turtle
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ __all__ = ["errors", "register"]
 def register(app: Flask, host: Host) -> None:
     """Add the pages to an application. The pods' catch-all comes after."""
     pages = Blueprint("pages", __name__)
+    app.config.setdefault(LARGE_BODIES_AT, set()).add("/-/files/one")
     rule = pages.add_url_rule
 
     rule("/", "root", lambda: redirect("/-/", code=303))
@@ -215,6 +216,7 @@ def register(app: Flask, host: Host) -> None:
     )
     rule("/-/files", "files", lambda: files.files(host))
     rule("/-/files", "take-files", lambda: files.take_files(host), methods=["POST"])
+    rule("/-/files/one", "take-one-file", lambda: files.take_one_file(host), methods=["POST"])
     rule("/-/delivered/<grant>", "delivered", lambda grant: delivered.delivered(host, grant))
     for claim in delivered.CLAIMS:
         rule(

@@ -83,7 +83,7 @@ class KeyUnusable(BridgeError):
 
 
 class LengthRequired(BridgeError):
-    """A delivery that is to be resumed does not say how long it is."""
+    """A delivery that is to be resumed, or a large file, does not say how long it is."""
 
 
 class KeyReused(BridgeError):

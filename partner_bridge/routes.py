@@ -49,7 +49,7 @@ _OFFSET = re.compile(r"[0-9]{1,12}\Z")
 
 def register(app: Flask, host: Host) -> None:
     """Open the door."""
-    app.config[LARGE_BODIES_AT] = {"/bridge/activities"}
+    app.config.setdefault(LARGE_BODIES_AT, set()).add("/bridge/activities")
 
     @app.post("/bridge/activities")
     def post_activities() -> Response:

@@ -36,13 +36,22 @@ def read_file(path: Path, connector: Connector) -> Iterator[bytes]:
     """
     try:
         # Told before it is read: a file of gigabytes costs a look at its size.
-        if path.stat().st_size > FILE_LIMIT_BYTES:
-            raise BodyTooLarge(_TOO_LARGE.format(name=path.name))
+        require_size(path.name, path.stat().st_size)
         with path.open("rb") as file:
             content = file.read(FILE_LIMIT_BYTES + 1)
     except OSError as error:
         raise BodyUnreadable(f"{path.name} cannot be read") from error
     yield from read_content(path.name, content, connector)
+
+
+def require_size(name: str, size_bytes: int) -> None:
+    """Refuse a file by its size, before any of it is read.
+
+    Raises:
+        BodyTooLarge: it is over 100 MiB.
+    """
+    if size_bytes > FILE_LIMIT_BYTES:
+        raise BodyTooLarge(_TOO_LARGE.format(name=name))
 
 
 def read_content(name: str, content: bytes, connector: Connector) -> Iterator[bytes]:

@@ -92,7 +92,7 @@ CHANGES = [
     "/-/security/passkeys", "/-/security/passkeys/options", "/-/security/passkeys/open", "/-/security/passkeys/p-1/rename",
     "/-/security/passkeys/p-1/remove", "/-/security/passkeys/p-1/options", "/-/security/sessions/p-1/end",
     "/-/security/sessions/end-others", "/-/security/scripts/p-1/end", "/-/sign-in/passkey", "/-/sign-in/passkey/options",
-    "/-/sign-in/with/p-1/link", "/-/sign-in/with/p-1/unlink", "/-/files", "/-/delivered/g-1/not-mine", "/-/delivered/g-1/wrong", "/-/rectifications/p-1/take-back",
+    "/-/sign-in/with/p-1/link", "/-/sign-in/with/p-1/unlink", "/-/files", "/-/files/one", "/-/delivered/g-1/not-mine", "/-/delivered/g-1/wrong", "/-/rectifications/p-1/take-back",
     "/-/rectifications/p-1/tell", "/-/sources/p-1/connect",
     "/-/sources/p-1/disconnect", "/-/sources/p-1/pull", "/-/partners/register", "/-/partners/enter/p-1",
     "/-/operator/enter/p-1",
