@@ -159,6 +159,11 @@ def _check(host: Host, permit: Permit, lines: Sequence[bytes], waiting: Waiting)
     """Steps 3 and 4 of a delivery (delivery.py), as of the moment at which it was acknowledged."""
     assert permit.accepted_at is not None
     at, kinds = permit.accepted_at, load_kinds()
+    assert permit.terms is not None
+    with host.storage.read() as tx:
+        partner = find_partner(tx, permit.terms.client_id)
+    # Which kinds a sealed delivery holds shows only now; what the municipality lets the partner handle is what it lets now.
+    let_on = None if partner is None else partner.limits.kinds
     checked = _Checked([], [], {}, len(lines))
     for position, line in enumerate(lines):
         if position >= waiting.records:
@@ -169,6 +174,9 @@ def _check(host: Host, permit: Permit, lines: Sequence[bytes], waiting: Waiting)
             activity = decode(line, host.base_url, at)
         except NotAnActivity as error:
             checked.refused[position] = error
+            continue
+        if let_on is not None and activity.kind not in let_on:
+            checked.refused[position] = refusal_error(Refused((Reason.KIND_BARRED,)))
             continue
         refused = permit.refusal_for(activity.kind, activity.start, activity.end, at)
         if refused is not None:

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from consent.decision import Refused
+from consent.reasons import Reason
 from partner_bridge.errors import InboxKeyOutdated, NoSuchSealedDelivery, SealedDeliveryInvalid, SequenceUsed
 from partner_bridge.sealing import DELIVERY_TYPE, RECORDS_AT_MOST
 from pod_server import inboxes, partner_limits
@@ -136,6 +138,10 @@ def take_in(host: Host, partner: AuthenticatedPartner, body: bytes) -> SealedDel
     permit = require_grant(host, partner, signed.grant, (), "append", at, count=signed.records)
     assert permit.grant is not None
     pod_id, grant = permit.pod_id, permit.grant
+    if partner.kinds is not None and permit.kinds is not None and permit.kinds.isdisjoint(partner.kinds):
+        # None of what the consent covers may be handled now; single records are held to it when they are opened (merging.py).
+        _refuse(host, permit, signed.records, str(Reason.KIND_BARRED))
+        raise refusal_error(Refused((Reason.KIND_BARRED,)))
     _inbox(host, pod_id, grant)
     content_hash = hashlib.sha256(sealed).digest()
     with host.storage.write() as tx:
@@ -283,7 +289,7 @@ def _keep(  # noqa: PLR0917 - called in one place
     record_use(tx, permit, at, accepted=signed.records)
 
 
-def _refuse(host: Host, permit: Permit, records: int) -> None:
+def _refuse(host: Host, permit: Permit, records: int, outcome: str = "backlog-full") -> None:
     at = host.clock.now()
     assert permit.grant is not None
     with host.storage.write() as tx:
@@ -294,7 +300,7 @@ def _refuse(host: Host, permit: Permit, records: int) -> None:
             action="deliver-sealed",
             purpose=permit.purpose,
             grant=permit.grant,
-            outcome="backlog-full",
+            outcome=outcome,
             count=records,
         )
         ledger.append(tx, permit.pod_id, event, random=secrets.token_bytes)

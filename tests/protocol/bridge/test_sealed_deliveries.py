@@ -12,12 +12,14 @@ import pytest
 from partner_bridge import merging, receipts
 from partner_bridge.errors import InboxNotTrusted
 from partner_bridge.sealing import read_inbox, seal_delivery, sign_delivery
-from pod_server import grants, inboxes, outbox, pods, signing_keys
+from pod_server import grants, inboxes, outbox, partner_standing, pods, signing_keys
 from pod_server.activities import read_activities
 from pod_server.authorization.enforcement import require_owner
 from pod_server.grants import list_grants
 from pod_server.identifiers import Actor
 from pod_server.opening import open_pod
+from pod_server.partner_standing import By
+from pod_server.partners import Limits
 from pod_server.signatures import base64url
 from pod_server.vault.inbox import InboxKey, seal_to
 from pod_server.vault.key_derivation import Argon2Cost, Passphrase
@@ -308,6 +310,26 @@ def test_an_open_pods_partner_may_seal_too_and_the_agent_merges(sealing, reading
     assert tend_open_pods(sealing.host) == 1
     assert [one["@id"] for one in sealing.raws()] == ["reading:1"]
     assert tend_open_pods(sealing.host) == 0
+
+
+def test_the_municipalitys_limit_on_kinds_reaches_what_nobody_could_read_on_the_way(door, city, sealing, reading):
+    sealing.grant = door.grant(
+        sealing.pod_id, sealing.client, kinds=frozenset({"electricity-reading", "transit-trip"}),
+        vault=sealing.vault,
+    )  # fmt: skip
+    sealing.pinned = read_inbox(sealing.statement()["statement"], pinned=None).citizen_key
+    partner_id = sealing.client.client_id
+    statement = sealing.sealed(reading(1), sequence=1)
+    other = sealing.sealed(reading(2), sequence=2, key="second")
+    assert sealing.post(statement).status_code == 202
+    by = By("operator", "Kommunen")
+    partner_standing.limit(sealing.host, partner_id, Limits(kinds=frozenset({"transit-trip"})), by=by)
+    merged = sealing.merge()
+    assert merged == (1, 0, 0), "it was accepted before, and what it holds may be taken in no more"
+    assert sealing.raws() == []
+    partner_standing.limit(sealing.host, partner_id, Limits(kinds=frozenset({"waste-collection"})), by=by)
+    refused = sealing.post(other)
+    assert (refused.status_code, slug(refused)) == (403, "kind-barred")
 
 
 def test_the_library_needs_no_server_to_be_loaded():

@@ -15,6 +15,7 @@ from consent.grant import shortest_interval
 from dashboard.views.consent_request import after_months, granularities_of, granularity_chosen
 from pod_server import grants
 from pod_server.authentication.session import cookie_settings, create_session
+from pod_server.log import ledger
 from pod_server.opening import custodian_vault
 
 
@@ -167,6 +168,35 @@ def test_a_partner_that_was_refused_lately_cannot_press(asked, pages):
     assert (back["error"], "code" in back) == (["access_denied"], False)
     assert [grant.state for grant in held(kari)] == ["refused"], "no second refusal, which would prolong the first"
     assert kari.get(again).status_code == 410
+
+
+def test_a_partner_that_asks_a_hundred_times_is_heard_once(asked, pages):
+    """K13: nobody is worn down: the page is never shown again, the no is not prolonged, and the log tells of each try."""
+    kari, partner, address = asked
+    answer(kari, address, answer="refuse")
+    (no,) = held(kari)
+    details = json.loads(partner.details(datatypes=["grocery-line"], purpose="food-footprint", granularity="event"))
+    for _ in range(100):
+        again = kari.get(f"/-/consent/{partner.asked(authorization_details=json.dumps(details))}")
+        assert (again.status_code, "error=access_denied" in again.headers["Location"]) == (303, True)
+    assert [(grant.id, grant.given_at) for grant in held(kari)] == [(no.id, no.given_at)]
+    with pages.host.storage.read() as tx:
+        events = ledger.read_events(tx, custodian_vault(pages.host, kari.pod_id), kari.pod_id, limit=200)
+    tries = [each.event for each in events if each.event.action == "consent-requested"]
+    assert [each.outcome for each in tries] == ["refused-lately"] * 100
+
+
+def test_a_yes_in_two_tabs_is_one_consent(asked):
+    """K13: both tabs show the question; the second press finds it answered, and gives nothing more."""
+    kari, _, address = asked
+    tokens = [kari.token(address), kari.token(address)]
+    fields = {"kind": "grocery-line", "granularity": "event", "duration": "P3M", "answer": "give"}
+    pressed = [
+        kari.client.post(address, data=fields | {"csrf": token}, headers={"Accept": "text/html"}).status_code
+        for token in tokens
+    ]
+    assert pressed == [303, 410]
+    assert len(held(kari)) == 1
 
 
 def test_after_a_month_the_partner_may_ask_again(asked, pages):
