@@ -186,19 +186,6 @@ def test_a_partner_that_asks_a_hundred_times_is_heard_once(asked, pages):
     assert [each.outcome for each in tries] == ["refused-lately"] * 100
 
 
-def test_a_yes_in_two_tabs_is_one_consent(asked):
-    """K13: both tabs show the question; the second press finds it answered, and gives nothing more."""
-    kari, _, address = asked
-    tokens = [kari.token(address), kari.token(address)]
-    fields = {"kind": "grocery-line", "granularity": "event", "duration": "P3M", "answer": "give"}
-    pressed = [
-        kari.client.post(address, data=fields | {"csrf": token}, headers={"Accept": "text/html"}).status_code
-        for token in tokens
-    ]
-    assert pressed == [303, 410]
-    assert len(held(kari)) == 1
-
-
 def test_after_a_month_the_partner_may_ask_again(asked, pages):
     kari, partner, address = asked
     answer(kari, address, answer="refuse")
