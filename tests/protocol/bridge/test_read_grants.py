@@ -10,7 +10,7 @@ from pyoxigraph import RdfFormat, parse
 from twin_activities import electricity, groceries, trip
 from twin_citizen import Citizen
 
-from pod_server import grants, partner_standing
+from pod_server import grants, partner_standing, rectifications
 from pod_server.identifiers import Actor
 from pod_server.log import ledger
 from pod_server.partner_standing import By
@@ -220,6 +220,18 @@ def test_activities_come_without_free_text_and_under_names_of_this_grant_alone(r
     assert [part["id"] for part in again] == [bus["id"]]
     (event,) = log_of(kari, "read-activities")[1:]
     assert event.count == 50
+
+
+def test_what_the_citizen_disputes_is_not_read(reader, kari):
+    """GDPR Art. 18: kept and not used, until it is taken back."""
+    grant = reader.given(figures=frozenset(), kinds=frozenset({"transit-trip"}), granularity="event")
+    distance = b"12.0"
+    assert distance in reader.get(f"{grant}/graph").content
+    atb = kari.grants["AtB"].grant
+    said = rectifications.say(kari.host, kari.own(), atb, "t1", "not-mine", tell=False)
+    assert distance not in reader.get(f"{grant}/graph").content
+    rectifications.take_back(kari.host, kari.own(), said.rectification_id)
+    assert distance in reader.get(f"{grant}/graph").content
 
 
 def test_a_kind_that_the_municipality_bars_later_is_not_read_either(reader, kari):
