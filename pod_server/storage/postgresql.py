@@ -9,7 +9,8 @@ What SQLite gives by having one writer is given here by taking turns in smaller 
   are used once and counters do not skip.
 
 Statements see what was committed when they began (READ COMMITTED), after the locks were granted. Readers see one
-snapshot (REPEATABLE READ). A COMMIT answers when the write-ahead log is on the disk (`synchronous_commit = on`).
+snapshot (REPEATABLE READ). Where two transactions waited for each other, the one that the engine ended is said again,
+statement by statement; its writer learns of it only where an answer is another now. A COMMIT answers when the write-ahead log is on the disk (`synchronous_commit = on`).
 
 Statements travel in libpq's pipeline mode: BEGIN, the locks and whatever needs no answer go out with the next question
 in one round trip (a round trip costs 60 µs, a statement in a pipeline 5). A reader says neither BEGIN nor ROLLBACK: what
@@ -32,6 +33,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+import structlog
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import ConnStatus, ExecStatus, PipelineStatus
@@ -60,12 +62,17 @@ if TYPE_CHECKING:
 CONNECTIONS_AT_MOST = 24
 """For each process: a web worker has twelve threads, and a thread holds at most two connections at once."""
 
+_log = structlog.get_logger()
+
 _STATEMENT_SECONDS = 120
 _PIPELINED_AT_MOST = 200
 """Statements sent before an answer is read: neither side's socket buffer may fill while both are writing."""
 
 _STATEMENTS_AT_MOST = 1000
 """Statements that a connection may know by name: each takes memory at the server. A fuller one is replaced."""
+
+SAID_AGAIN_AT_MOST = 4
+"""Times that a transaction is said again after a conflict, before whoever wrote it is told."""
 
 _LOCK_SPACE = 0x7476696C
 """'tvil': other programs' advisory locks in the same database are not ours."""
@@ -249,12 +256,15 @@ class PostgresqlTransaction:
     skip_locked = " FOR UPDATE SKIP LOCKED"
 
     __slots__ = (
+        "_answered",
+        "_batch",
         "_begun",
         "_committed",
         "_connection",
         "_foreseen",
         "_pgconn",
         "_pods",
+        "_said",
         "_snapshot",
         "_tables",
         "_waiting",
@@ -274,6 +284,9 @@ class PostgresqlTransaction:
         self._tables: set[str] = set()
         self.memory: dict[Hashable, Any] = {}
         self._foreseen: dict[int, dict[_Asked, list[Row]]] = {}
+        self._said: list[_Asked] = []
+        self._answered: list[PGresult] = []
+        self._batch: list[bool] = []
         if self._pgconn.pipeline_status == PipelineStatus.OFF:
             self._pgconn.enter_pipeline_mode()
         if writing:
@@ -420,6 +433,9 @@ class PostgresqlTransaction:
         except psycopg.Error as error:
             raise translate(error, writing=self._writing) from error
         self._waiting += 1
+        if self._writing:
+            self._said.append((sql, tuple(parameters)))
+            self._batch.append(True)
 
     def _prepare(self, sql: str, parameters: Sequence[Any]) -> bytes:
         connection = self._connection
@@ -427,6 +443,7 @@ class PostgresqlTransaction:
         name = b"s%d" % connection.names
         self._pgconn.send_prepare(name, numbered(sql), [_type_of(value) for value in parameters])
         self._waiting += 1
+        self._batch.append(False)
         connection.known[sql] = name
         connection.unsure.append(sql)
         return name
@@ -460,10 +477,61 @@ class PostgresqlTransaction:
             answers = connection.read_until_sync()
             self._begun = self._writing
         failed = next((answer for answer in answers if answer.status == ExecStatus.FATAL_ERROR), None)
+        batch, self._batch = self._batch, []
         if failed is not None:
             self._forget_unsure()
-            raise errors.error_from_result(failed)
+            conflict = errors.error_from_result(failed)
+            if not (self._writing and isinstance(conflict, _CONFLICT)):
+                raise conflict
+            fresh = iter(self._say_again(conflict))
+            return [next(fresh) if is_statement else failed for is_statement in batch]
         connection.unsure.clear()
+        if self._writing:
+            self._answered += [answer for answer, is_statement in zip(answers, batch, strict=True) if is_statement]
+        return answers
+
+    def _say_again(self, conflict: psycopg.Error) -> list[PGresult]:
+        """The answers that a conflict has cost, from the same statements said once more from the beginning.
+
+        The engine ended this transaction because another one and it waited for each other. Whoever writes the block must
+        not see that, as long as it changes nothing for them: every statement is said again, and where every answer that
+        they have had already comes out the same, what they did with those is right as well. Where one does not, the block
+        itself would have to run again, which is its caller's affair (conflicts.py).
+
+        Raises:
+            psycopg.Error: the conflict itself, where an answer is another now, or conflicts went on.
+        """
+        said, had = self._said, self._answered
+        for _ in range(SAID_AGAIN_AT_MOST):
+            try:
+                self._run([("ROLLBACK", ())])
+                now = self._run(said[: len(had)])
+                if not all(map(_says_the_same, had, now)):
+                    break
+                # Only now: among these may be the COMMIT.
+                fresh = self._run(said[len(had) :])
+            except _CONFLICT:
+                continue
+            self._said, self._answered = said, now + fresh
+            return fresh
+        raise conflict
+
+    def _run(self, statements: Sequence[_Asked]) -> list[PGresult]:
+        """Send statements and read their answers, without a word about it to whoever reads or repeats."""
+        answers: list[PGresult] = []
+        for start in range(0, len(statements), _PIPELINED_AT_MOST):
+            self._said, self._batch = [], []
+            for sql, parameters in statements[start : start + _PIPELINED_AT_MOST]:
+                self._send(sql, parameters)
+            batch, self._batch, self._waiting = self._batch, [], 0
+            self._connection.sync()
+            said = self._connection.read_until_sync()
+            failed = next((answer for answer in said if answer.status == ExecStatus.FATAL_ERROR), None)
+            if failed is not None:
+                self._forget_unsure()
+                raise errors.error_from_result(failed)
+            self._connection.unsure.clear()
+            answers += [answer for answer, is_statement in zip(said, batch, strict=True) if is_statement]
         return answers
 
     def _forget_unsure(self) -> None:
@@ -471,6 +539,20 @@ class PostgresqlTransaction:
         for sql in self._connection.unsure:
             self._connection.known.pop(sql, None)
         self._connection.unsure.clear()
+
+
+def _says_the_same(one: PGresult, other: PGresult) -> bool:
+    """Whether two answers to one statement are the same."""
+    return (
+        one.status == other.status
+        and one.command_status == other.command_status
+        and (one.ntuples, one.nfields) == (other.ntuples, other.nfields)
+        and all(
+            one.get_value(row, column) == other.get_value(row, column)
+            for row in range(one.ntuples)
+            for column in range(one.nfields)
+        )
+    )
 
 
 def _type_of(value: Any) -> int:
@@ -579,8 +661,11 @@ class PostgresqlStorage:
         connection = self.connect()
         try:
             check_schema_version(schema_version_of(connection))
+            off = settings_that_lose(connection)
         finally:
             connection.close()
+        if off:
+            _log.warning("database-loses-commits", settings=off, mend="set them to on in postgresql.conf, and reload")
 
     @contextmanager
     def read(self) -> Iterator[PostgresqlTransaction]:
@@ -673,6 +758,17 @@ class PostgresqlStorage:
         self._process = os.getpid()
         self._idle: deque[_Connection] = deque()
         self._room = threading.BoundedSemaphore(CONNECTIONS_AT_MOST)
+
+
+_MUST_BE_ON = ("fsync", "full_page_writes")
+"""Settings of a server without which what was acknowledged may be lost in a power cut. Whether a commit waits for the disk
+(`synchronous_commit`) each of our connections says itself, whatever the server's, the database's or the role's default."""
+
+
+def settings_that_lose(connection: psycopg.Connection[Any]) -> list[str]:
+    """Which of the settings that keep commits through a power cut are off."""
+    values = {name: connection.execute(f"SHOW {name}".encode()).fetchone() for name in _MUST_BE_ON}
+    return [name for name, value in values.items() if value == ("off",)]
 
 
 def schema_version_of(connection: psycopg.Connection[Any]) -> int:

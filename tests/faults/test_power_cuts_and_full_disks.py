@@ -183,7 +183,7 @@ def test_a_process_that_dies_in_the_middle_of_a_call_leaves_every_promise(record
 def full_disks():
     """In each kind of write once; in `make test` in a few that differ most."""
     acts = ("reseal", "remove-pod", "exchange-host-key") if IS_BRIEF else ACTS + VISITS
-    rounds = max(1, RUNS // 100)
+    rounds = max(1, RUNS // 300)
     return [(act, FIRST_SEED + number) for number in range(rounds) for act in acts]
 
 

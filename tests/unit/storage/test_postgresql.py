@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from deliveries import CITIZEN, deliver, granted, owner_permit, reading
 from hosts import NOON, make_host
+from structlog.testing import capture_logs
 
 from pod_server import documents, feed, grants, opening
 from pod_server.asking_ahead import ask_ahead
@@ -104,6 +105,69 @@ def test_two_transactions_that_wait_for_each_other_are_told_to_come_again(city, 
     assert sorted(outcomes) == ["busy", "written"]
 
 
+def test_whoever_waited_for_another_who_changed_nothing_for_them_never_hears_of_it(city, host):
+    """The engine ends one of the two, and its statements are said again: both are written, once, in every order of locks."""
+    kari = city.citizen("kari")
+    for turn in range(3):  # whichever of the two the engine ends
+        with host.storage.read() as tx:
+            before = feed.position(tx, kari.pod_id)[1]
+        barrier, outcomes = threading.Barrier(2), []
+
+        def table_first(barrier=barrier, outcomes=outcomes) -> None:
+            with host.storage.write() as tx:
+                assert tx.one("SELECT 1 FROM authorization_code WHERE code_hash = 'x'") is None
+                barrier.wait(30)
+                feed.note_change(tx, kari.pod_id, "grant", at=city.clock.now())
+            outcomes.append("table first")
+
+        def pod_first(barrier=barrier, outcomes=outcomes, turn=turn) -> None:
+            with host.storage.write() as tx:
+                assert tx.one("SELECT handle FROM pod WHERE pod_id = ?", (kari.pod_id,)) == ("kari",)
+                tx.send("INSERT INTO retired_handle (handle, retired) VALUES (?, 0)", (f"gone-{turn}",))
+                barrier.wait(30)
+                assert tx.one("SELECT 1 FROM authorization_code WHERE code_hash = 'y'") is None
+            outcomes.append("pod first")
+
+        threads = [threading.Thread(target=each) for each in (table_first, pod_first)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert sorted(outcomes) == ["pod first", "table first"]
+        with host.storage.read() as tx:
+            assert feed.position(tx, kari.pod_id)[1] == before + 1
+            assert tx.one("SELECT COUNT(*) FROM retired_handle") == (turn + 1,)
+
+
+def test_a_conflict_in_mid_pipeline_costs_no_answer_and_no_row(url):
+    """Provoked by a trigger that answers 40001 once: hundreds of statements are said again in their order."""
+    storage = PostgresqlStorage(url)
+    with storage.connect() as connection:
+        connection.execute("CREATE SEQUENCE tries")
+        connection.execute(
+            "CREATE FUNCTION conflict() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+            "IF nextval('tries') = 1 THEN RAISE EXCEPTION 'again' USING ERRCODE = '40001'; END IF; RETURN NEW; END $$"
+        )
+        connection.execute(
+            "CREATE TRIGGER conflict BEFORE INSERT ON retired_handle FOR EACH ROW WHEN (NEW.handle = 'h-250') "
+            "EXECUTE FUNCTION conflict()"
+        )
+    try:
+        with storage.write() as tx:
+            assert tx.execute("INSERT INTO retired_handle (handle, retired) VALUES ('first', 0)") == 1
+            tx.execute_many(
+                "INSERT INTO retired_handle (handle, retired) VALUES (?, ?)", [(f"h-{n}", n) for n in range(500)]
+            )
+            assert tx.one("SELECT COUNT(*) FROM retired_handle") == (501,)
+        with storage.read() as tx:
+            assert tx.one("SELECT COUNT(*), COUNT(DISTINCT handle) FROM retired_handle") == (501, 501)
+    finally:
+        with storage.connect() as connection:
+            connection.execute("DROP FUNCTION conflict CASCADE")
+            connection.execute("DROP SEQUENCE tries")
+        storage.close()
+
+
 def test_a_withdrawal_that_the_engine_ended_for_another_writer_is_done_again(city, host):
     """A writer holds a code's table and wants the pod; the withdrawal holds the pod and wants the table."""
     kari = city.citizen("kari")
@@ -151,6 +215,38 @@ def test_every_commit_waits_for_the_disk(url):
     with storage.write() as tx:
         assert tx.one("SELECT current_setting('synchronous_commit'), current_setting('fsync')") == ("on", "on")
     storage.close()
+
+
+def test_a_commit_waits_for_the_disk_whatever_the_databases_default_says(url, databases):
+    name = url.rpartition("/")[2].partition("?")[0]
+    databases.server.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
+    try:
+        storage = PostgresqlStorage(url)
+        with storage.write() as tx:
+            assert tx.one("SELECT current_setting('synchronous_commit')") == ("on",)
+        storage.close()
+    finally:
+        databases.server.execute(f"ALTER DATABASE {name} RESET synchronous_commit")
+
+
+def test_a_server_that_loses_commits_is_told_of_at_the_start(url, databases):
+    """The host serves, and says so in its log; the doctor calls it wrong (tests/e2e/test_postgresql_commands.py)."""
+    with capture_logs() as said:
+        PostgresqlStorage(url).close()
+    assert not said
+    databases.server.execute("ALTER SYSTEM SET full_page_writes = off")
+    databases.server.execute("SELECT pg_reload_conf()")
+    try:
+        deadline = time.monotonic() + 20
+        while not said and time.monotonic() < deadline:  # the server reads it again when it comes to it
+            with capture_logs() as said:
+                PostgresqlStorage(url).close()
+        assert [(each["event"], each["settings"], each["log_level"]) for each in said] == [
+            ("database-loses-commits", ["full_page_writes"], "warning")
+        ]
+    finally:
+        databases.server.execute("ALTER SYSTEM RESET full_page_writes")
+        databases.server.execute("SELECT pg_reload_conf()")
 
 
 def test_connections_that_the_server_closed_are_replaced_unnoticed(url, databases):
