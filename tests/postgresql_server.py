@@ -130,6 +130,20 @@ class PostgresqlServer:
         kill_and_wait(self.process, family)
         psutil.wait_procs(family, timeout=10)
 
+    def stop_at_once(self) -> None:
+        """As `pg_ctl stop -m immediate`: every process ends where it is, and the next start recovers."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait(60)
+
+    def kill_one(self) -> None:
+        """Kill -9 one process that serves somebody: the server ends all the others, recovers, and goes on by itself."""
+        assert self.process is not None
+        serving = [one for one in family_of(self.process.pid) if f"postgres: {ROLE} city" in " ".join(one.cmdline())]
+        serving[0].kill()
+        psutil.wait_procs(serving, timeout=30)
+        self.wait_until_ready()
+
     def halt(self) -> None:
         """End it in order: everything is written where it belongs, and the folder stays."""
         assert self.process is not None

@@ -1,4 +1,4 @@
-"""The database server dies, by kill -9 of every process of it, under load: what was acknowledged is there, once.
+"""The database server dies, by kill -9 of all its processes or of one, or stops at once, under load: what was acknowledged is there, once.
 
 Beside it what a lost server is to those who ask: problem `storage-unavailable` with Retry-After, and nothing else.
 """
@@ -46,6 +46,20 @@ def stored(host, pod_id) -> list[str]:
     return ids
 
 
+def _all_at_once(server) -> None:
+    server.kill()
+    server.start()
+
+
+def _immediately(server) -> None:
+    server.stop_at_once()
+    server.start()
+
+
+ENDINGS = (_all_at_once, lambda server: server.kill_one(), _immediately)
+"""Kill -9 of every process, of one that serves us, and `pg_ctl stop -m immediate`."""
+
+
 @pytest.mark.parametrize("run", range(max(1, RUNS)))
 def test_kill_nine_of_the_server_loses_nothing_acknowledged(own_server, tmp_path, clock, run):
     host = make_host(tmp_path / "data", clock)
@@ -72,14 +86,13 @@ def test_kill_nine_of_the_server_loses_nothing_acknowledged(own_server, tmp_path
     for thread in threads:
         thread.start()
     try:
-        for _ in range(2):
+        for turn in range(2):
             before = dict(acknowledged)
             until = time.monotonic() + 60
             while any(acknowledged[n] < before[n] + 5 for n in before) and time.monotonic() < until:
                 time.sleep(0.01)
             time.sleep(0.02 * (run % 7))
-            own_server.kill()
-            own_server.start()
+            ENDINGS[(run + turn) % len(ENDINGS)](own_server)
         before = dict(acknowledged)
         until = time.monotonic() + 60
         while any(acknowledged[n] == before[n] for n in before) and time.monotonic() < until:
