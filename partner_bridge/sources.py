@@ -55,6 +55,8 @@ class Source:
         scopes: What is asked for there.
         parameters: Further parameters of its authorization endpoint (`finInst`).
         secret_in_body: It wants the client secret in the form, not in a header.
+        signs_in_with_key: This host shows who it is by a signature of its own key (private_key_jwt), and has no secret
+            there; the key's public part is at `/-/oauth/jwks`.
         secret: The client secret.
         webhook: `signed`: its calls are signed with `webhook_secret`, and believed; `ping`: they are not, and only make
             this host ask; empty: it does not call.
@@ -77,6 +79,7 @@ class Source:
     scopes: tuple[str, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)
     secret_in_body: bool = False
+    signs_in_with_key: bool = False
     secret: str = field(default="", repr=False)
     webhook: Webhook = ""
     webhook_secret: str = field(default="", repr=False)
@@ -181,6 +184,8 @@ def _check(host: Host, source: Source) -> None:
             raise SourceInvalid("both endpoints are given, or neither: then its metadata is asked (RFC 8414)")
         if not _WORD.match(source.oauth_client):
             raise SourceInvalid("what this host is called there (--client-id) is missing, or no word")
+    if source.signs_in_with_key and (source.channel != "oauth" or source.secret or source.secret_in_body):
+        raise SourceInvalid("signing in with this host's key is for OAuth, and there is no secret then")
     if not all(_WORD.match(each) for each in (*source.scopes, *source.parameters, *source.parameters.values())):
         raise SourceInvalid("scopes and parameters are words")
     if source.webhook == "signed" and (

@@ -146,8 +146,7 @@ def bank_at(host: Host, **settings: Any) -> Iterator[tuple[Host, Source, Callabl
             oauth_client="tvilling",
             scopes=("accounts", "transactions"),
             parameters={"finInst": "fid-smn"},
-            secret=SECRET,
-            **{"issuer": origin} | settings,
+            **{"issuer": origin, "secret": SECRET} | settings,
         )
 
         def now() -> datetime:

@@ -21,9 +21,11 @@ from urllib.parse import urlsplit
 
 from partner_bridge.errors import AnswerNotOurs, SignInAgain, SourceBusy, SourceUnreachable
 from partner_bridge.token_vault import Tokens
+from pod_server import signing_keys
 from pod_server.authorization.errors import SealBroken
 from pod_server.authorization.sealed_for_host import seal, unseal
 from pod_server.outbound import OutboundError, origin_of
+from pod_server.signatures import sign_jws
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,6 +39,9 @@ if TYPE_CHECKING:
 LIFETIME = timedelta(minutes=15)
 AHEAD_SECONDS = 30.0
 """An access token that ends so soon is not shown any more: it could end on the way."""
+
+ASSERTION_SECONDS = 60
+ASSERTION_TYPE = "client-authentication+jwt"
 
 _LABEL = "source-request"
 _FORBIDDEN_STATUS = frozenset({400, 401, 403})
@@ -144,7 +149,7 @@ def receive(
             endpoints.token,
             code=answer["code"],
             code_verifier=asked.verifier,
-            **_authentication(source),
+            **_authentication(host, source),
         ),
         source,
     )
@@ -160,9 +165,8 @@ def refresh(host: Host, source: Source, tokens: Tokens) -> Tokens:
     if not tokens.refresh:
         raise SignInAgain("its leave has ended")
     endpoints = endpoints_of(host, source)
-    authentication = _authentication(source)
-    authentication.pop("include_client_id", None)
-    if source.secret_in_body:
+    authentication = _authentication(host, source)
+    if authentication.pop("include_client_id", None):
         authentication |= {"client_id": source.oauth_client}
     return _tokens(
         host,
@@ -178,12 +182,12 @@ def revoke(host: Host, source: Source, tokens: Tokens) -> bool:
         endpoints = endpoints_of(host, source)
         if not endpoints.revocation:
             return False
+        authentication = _authentication(host, source)
+        client_auth = authentication.pop("auth", None)
         form = {"token": tokens.refresh or tokens.access}
-        if source.secret_in_body:
-            form |= {"client_id": source.oauth_client, "client_secret": source.secret}
-        answer = _session(host, source).post(
-            endpoints.revocation, data=form, auth=_authentication(source).get("auth"), withhold_token=True
-        )
+        if authentication.pop("include_client_id", None):
+            form |= {"client_id": source.oauth_client, **authentication}
+        answer = _session(host, source).post(endpoints.revocation, data=form, auth=client_auth, withhold_token=True)
     except (OutboundError, SourceUnreachable):
         return False
     return bool(answer.status_code == 200)
@@ -281,12 +285,37 @@ def _session(host: Host, source: Source, **options: Any) -> OAuth2Session:
     return client
 
 
-def _authentication(source: Source) -> dict[str, Any]:
+def _authentication(host: Host, source: Source) -> dict[str, Any]:
+    """How this host shows a source who it is: a secret, or a signature by its own key (RFC 7523, section 2.2)."""
     from requests.auth import HTTPBasicAuth  # noqa: PLC0415
 
+    if source.signs_in_with_key:
+        return {
+            "include_client_id": True,
+            "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            "client_assertion": _assertion(host, source),
+        }
     if source.secret_in_body:
         return {"client_secret": source.secret, "include_client_id": True}
     return {"auth": HTTPBasicAuth(source.oauth_client, source.secret)}
+
+
+def _assertion(host: Host, source: Source) -> str:
+    """A minute's word that this host is who it says, to one source and once.
+
+    The audience is the issuer alone and the type says what it is for, so that no other server takes it, nor any door of this
+    house's (RFC 8725, section 3.11; RFC 7523bis, section 3; FAPI 2.0, section 5.3.3.1).
+    """
+    now = int(host.clock.protocol_now().timestamp())
+    claims = {
+        "iss": source.oauth_client,
+        "sub": source.oauth_client,
+        "aud": source.issuer,
+        "iat": now,
+        "exp": now + ASSERTION_SECONDS,
+        "jti": secrets.token_urlsafe(24),
+    }
+    return sign_jws(signing_keys.current(host), claims, typ=ASSERTION_TYPE)
 
 
 def _tokens(host: Host, ask: Any, source: Source, *, before: Tokens | None = None) -> Tokens:

@@ -30,6 +30,9 @@ def source() -> None:
 @click.option("--client-id", default="", help="What this host is called there.")
 @click.option("--secret-file", default=None, help="The client secret: a file, or - for standard input.")
 @click.option("--secret-in-body", is_flag=True, help="It wants the secret in the form, not in a header.")
+@click.option(
+    "--sign-in-with-key", is_flag=True, help="Show who this host is by its own key, at /-/oauth/jwks: no secret."
+)
 @click.option("--scope", "scopes", multiple=True, help="What is asked for there.")
 @click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="For its authorization endpoint.")
 @click.option("--webhook", type=click.Choice(["signed", "ping"]), default=None, help="How it calls, where it does.")
@@ -56,6 +59,7 @@ def add(
     client_id: str,
     secret_file: str | None,
     secret_in_body: bool,
+    sign_in_with_key: bool,
     scopes: tuple[str, ...],
     parameters: tuple[str, ...],
     webhook: str | None,
@@ -97,6 +101,7 @@ def add(
                 scopes=scopes,
                 parameters={name: value for name, _, value in pairs},
                 secret_in_body=secret_in_body,
+                signs_in_with_key=sign_in_with_key,
                 secret=read_secret(secret_file) or "",
                 webhook="signed" if webhook == "signed" else "ping" if webhook else "",
                 webhook_secret=read_secret(webhook_secret_file) or "",

@@ -8,11 +8,15 @@ from datetime import timedelta
 
 import httpx
 import pytest
-from bank_house import HTML
+from bank_house import HTML, bank_house
+from joserfc import jwt
+from joserfc.jwk import ECKey, KeySet
 
 from partner_bridge import merging, pulling, token_vault
 from partner_bridge.channels import oauth_pull
-from pod_server import activities, grants, pulls, resealing
+from partner_bridge.errors import SourceInvalid
+from partner_bridge.sources import add_source
+from pod_server import activities, grants, pulls, resealing, signing_keys
 from pod_server.authorization.enforcement import require_owner
 from pod_server.identifiers import Actor
 from pod_server.opening import custodian_vault, open_pod
@@ -369,3 +373,52 @@ def test_a_locked_pods_pull_waits_for_its_citizen_and_its_tokens_are_sealed_anew
     merging.merge_waiting(opened.host, opened.kari.vault)
     assert held(opened).last_problem == ""
     assert len(payments(opened)) > accepted
+
+
+# Signing in by a key
+
+
+@pytest.fixture
+def keyed(city):
+    """A bank that knows this host by its published keys alone."""
+    with bank_house(city, secret="", signs_in_with_key=True) as opened:
+        opened.bank.sign_in.client_keys = lambda: opened.browser.get("/-/oauth/jwks").json
+        yield opened
+
+
+def test_a_bank_that_knows_the_hosts_key_needs_no_secret(keyed):
+    assert keyed.connect().status_code == 303
+    assert pull(keyed).accepted == len(payments(keyed)) > 20
+    before = tokens(keyed)
+    signing_keys.rotate(keyed.host)
+    keyed.pass_time(hours=6)
+    assert not pull(keyed).problem, "the access token had ended and the keys had changed: the bank looks them up"
+    assert tokens(keyed).access != before.access
+    keyed.press("disconnect")
+    assert not any(family.live for family in keyed.bank.sign_in._families), "it was told that the tokens are not needed"
+
+
+def test_an_assertion_is_for_one_source_for_a_minute_once_and_opens_no_door_of_the_house(keyed):
+    first, second = (oauth_pull._assertion(keyed.host, keyed.source) for _ in range(2))
+    keys = KeySet.import_key_set(keyed.browser.get("/-/oauth/jwks").json)
+    claims = [jwt.decode(each, keys, algorithms=["ES256"]) for each in (first, second)]
+    assert claims[0].header["typ"] == "client-authentication+jwt"
+    assert claims[0].claims["jti"] != claims[1].claims["jti"]
+    assert claims[0].claims["aud"] == keyed.source.issuer
+    assert claims[0].claims["exp"] - claims[0].claims["iat"] == 60
+    for scheme in ("DPoP", "Bearer"):
+        refused = keyed.browser.post("/bridge/activities", headers={"Authorization": f"{scheme} {first}"})
+        assert refused.status_code == 401
+
+
+def test_another_key_than_the_banks_says_so_and_nothing_is_connected(keyed):
+    other = ECKey.generate_key("P-256", {"kid": "1", "alg": "ES256", "use": "sig"})
+    keyed.bank.sign_in.client_keys = lambda: {"keys": [other.as_dict(private=False)]}
+    assert "done=connected" not in keyed.connect().headers.get("Location", "")
+    assert pulling.connections(keyed.host, keyed.kari.pod_id) == {}
+
+
+@pytest.mark.parametrize("wrong", [{"secret": "a-secret"}, {"secret_in_body": True}, {"channel": "token"}])
+def test_a_key_and_a_secret_exclude_each_other(keyed, wrong):
+    with pytest.raises(SourceInvalid, match="there is no secret then"):
+        add_source(keyed.host, replace(keyed.source, **wrong))

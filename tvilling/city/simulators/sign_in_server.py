@@ -17,6 +17,11 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import unquote_plus, urlencode
 
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+
+ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 CODE_LASTS = timedelta(minutes=1)
 
 
@@ -68,6 +73,7 @@ class SignInServer:
         wrong: What it does wrong: `iss` (another issuer's name in the answer), `metadata` (members in its metadata).
         ill: Asked before each token is given: what it answers instead, where something goes wrong.
         ahead: How far its clock runs ahead.
+        client_keys: Its client's public keys, where that signs in by a signature and has no secret.
     """
 
     issuer: str
@@ -81,11 +87,13 @@ class SignInServer:
     wrong: dict[str, Any] = field(default_factory=dict)
     ill: Callable[[], Answer | None] = lambda: None
     ahead: Callable[[], timedelta] = timedelta
+    client_keys: Callable[[], Any] | None = None
 
     def __post_init__(self) -> None:
         self._codes: dict[str, tuple[str, str, datetime]] = {}
         self._families: list[_Family] = []
         self.refreshed = 0
+        self._used: set[object] = set()
 
     def answer(
         self, method: str, path: str, query: Mapping[str, str], form: Mapping[str, str], authorization: str
@@ -134,7 +142,7 @@ class SignInServer:
 
     def token(self, form: Mapping[str, str], authorization: str) -> Answer:
         """Codes and refresh tokens to access tokens."""
-        if not self._is_client(authorization):
+        if not self._is_client(form, authorization):
             return json_answer(401, {"error": "invalid_client"})
         if form.get("grant_type") == "authorization_code":
             return self._redeem(form)
@@ -144,7 +152,7 @@ class SignInServer:
 
     def revoke(self, form: Mapping[str, str], authorization: str) -> Answer:
         """RFC 7009."""
-        if not self._is_client(authorization):
+        if not self._is_client(form, authorization):
             return json_answer(401, {"error": "invalid_client"})
         for family in self._families:
             if form.get("token") in {family.refresh, *family.access}:
@@ -224,12 +232,34 @@ class SignInServer:
     def _clock(self) -> datetime:
         return self.now() + self.ahead()
 
-    def _is_client(self, authorization: str) -> bool:
+    def _is_client(self, form: Mapping[str, str], authorization: str) -> bool:
+        if self.client_keys is not None:
+            return not authorization and self._has_signed(form)
         try:
             name, _, secret = base64.b64decode(authorization.removeprefix("Basic ")).decode().partition(":")
         except ValueError:
             return False
         return (unquote_plus(name), unquote_plus(secret)) == (self.client_id, self.secret)
+
+    def _has_signed(self, form: Mapping[str, str]) -> bool:
+        """private_key_jwt as FAPI 2.0 has it: ES256, for this issuer alone, short, once (RFC 7523, section 3)."""
+        assert self.client_keys is not None
+        if form.get("client_assertion_type") != ASSERTION_TYPE or form.get("client_id") != self.client_id:
+            return False
+        try:
+            keys = KeySet.import_key_set(self.client_keys())
+            claims = jwt.decode(form.get("client_assertion", ""), keys, algorithms=["ES256"]).claims
+        except (JoseError, ValueError):
+            return False
+        now, ends = self._clock().timestamp(), claims.get("exp", 0)
+        meant = (claims.get("iss"), claims.get("sub"), claims.get("aud")) == (
+            self.client_id,
+            self.client_id,
+            self.issuer,
+        )
+        fresh = claims.get("jti") not in self._used and now < ends <= now + 300
+        self._used.add(claims.get("jti"))
+        return meant and fresh
 
     def _back(self, query: Mapping[str, str], parameters: dict[str, str]) -> Answer:
         said = parameters | {"state": query.get("state", ""), "iss": self.wrong.get("iss", self.issuer)}
