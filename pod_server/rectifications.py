@@ -25,7 +25,7 @@ import msgspec
 from consent.decision import Refused
 from consent.reasons import Reason
 from pod_server import feed, key_epochs, outbox, partners
-from pod_server.activities import previous_version
+from pod_server.activities import previous_version, segments_after
 from pod_server.authorization import grant_rows
 from pod_server.authorization.errors import refusal_error
 from pod_server.clock import microseconds, moment
@@ -133,10 +133,16 @@ def say(host: Host, open_pod: OpenPod, grant_id: str, record_id: str, claim: Cla
         NoSuchActivity: nothing of this id came under it.
     """
     _owner_only(open_pod)
+    # Found before the transaction, in which nobody else writes: a year of deliveries takes its time to open.
+    with host.storage.read() as tx:
+        grant = _grant(host, tx, open_pod, grant_id)
+        _, seen = feed.position(tx, open_pod.pod_id)
+        stored = previous_version(tx, open_pod, GrantId(grant.id), record_id, _LAST)
     with host.storage.write() as tx:
         at = host.clock.now()
         grant = _grant(host, tx, open_pod, grant_id)
-        stored = previous_version(tx, open_pod, GrantId(grant.id), record_id, _LAST)
+        for segment in segments_after(tx, open_pod, after_seq=seen, grant=GrantId(grant.id)):
+            stored = next((each for each in reversed(segment.records) if each.id == record_id), stored)
         if stored is None:
             raise NoSuchActivity
         known = next((each for each in listed(tx, open_pod, grant.id) if each.record_id == record_id), None)

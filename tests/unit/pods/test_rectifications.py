@@ -188,3 +188,20 @@ def test_new_keys_take_it_along(kari):
         own = pods.OpenPod(kari.own().pod, owner_permit(vault), vault)
         assert rectifications.listed(tx, own) == before
     assert integrity.examine(kari.host, vault, kari.pod_id).damages == ()
+
+
+def test_a_correction_that_comes_between_the_look_and_the_word_is_what_is_disputed(kari, monkeypatch):
+    """The activity is looked up before the transaction; what came meanwhile is read in it."""
+    honest = rectifications.previous_version
+
+    def meanwhile(*arguments):
+        found = honest(*arguments)
+        monkeypatch.undo()
+        kari.deliver(SHOP, mince("mince", 0.3) | {"correction": True})
+        return found
+
+    monkeypatch.setattr(rectifications, "previous_version", meanwhile)
+    say(kari, SHOP, "mince", "wrong")
+    assert months(kari)["2026-11"]["food"][3] == pytest.approx(2.0), "the citizen says so of what stands"
+    (said,) = found(kari)
+    assert said.state == OPEN
