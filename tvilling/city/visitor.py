@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
+_COUNTED_ANEW_WITHIN_SECONDS = 60.0
+"""A year of minutes and receipts by SPARQL takes a second or some, on a machine with much else to do more."""
+
+
 class VisitorError(Exception):
     """A page did not answer as a citizen would need it to."""
 
@@ -206,7 +210,7 @@ class Visitor:
 
     def json(self, address: str) -> Any:
         """What a page's own script would read."""
-        response = self._http.get(address)
+        response = self._http.get(address, timeout=_COUNTED_ANEW_WITHIN_SECONDS)
         if response.status_code != 200:
             raise VisitorError(f"GET {address} answered {response.status_code}")
         return response.json()
