@@ -29,6 +29,9 @@ _MARK = struct.Struct("<QI")
 _MARKS_IN_MEMORY = 1_000_000
 """At most some 130 MB a process, and only as many as are used. The grants used longest ago are let go of first; they are read again from their segments."""
 
+_MARKS_A_GRANT = 8
+"""What a grant takes beside its marks, counted in marks: a city of single records must not fill the memory with grants."""
+
 Mark = tuple[int, int]
 """The id's mark and the content's."""
 
@@ -124,8 +127,9 @@ class KnownRecords:
     def keep(self, pod_id: PodId, grant: GrantId, known: KnownOfGrant) -> None:
         """Remember a grant, and let go of others where there is no room. Hold `guard`."""
         place = (pod_id, grant)
-        self._total += known.count - self._counted.get(place, 0)
-        self._counted[place] = known.count
+        count = known.count + _MARKS_A_GRANT
+        self._total += count - self._counted.get(place, 0)
+        self._counted[place] = count
         self._grants[place] = known
         self._grants.move_to_end(place)
         while self._total > self._capacity and len(self._grants) > 1:

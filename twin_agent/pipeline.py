@@ -14,12 +14,18 @@ without the citizen's own yes (act.py).
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from pod_server import feed, figures, rectifications
+from pod_server.authorization.errors import MandateMissing
+from pod_server.errors import FeedMoved, NoSuchPod
 from pod_server.identifiers import GrantId
-from pod_server.opening import open_pod
+from pod_server.opening import custodian_vaults, open_pod
+from pod_server.vault.envelope import OWN
+from pod_server.vault.errors import PodLocked
+from pod_server.vault.vault import FIGURES
 from twin_agent import observe
 from twin_agent.compute import ELECTRICITY, encode_sums
 from twin_agent.events import (
@@ -39,15 +45,18 @@ from vocab.kinds import load_kinds
 from vocab.programmes import load_programmes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from pod_server.activities import Segment
     from pod_server.host import Host
     from pod_server.identifiers import PodId
     from pod_server.opening import OpenPod
+    from pod_server.storage.ports import Transaction
     from pod_server.vault.vault import Vault
     from twin_agent.events import TwinEvent
     from twin_agent.observe import Observed
+    from twin_agent.propose import Offer
     from vocab.factors import Factor
     from vocab.kinds import Activity
 
@@ -99,9 +108,90 @@ def process_pod(
         processed = _one_pass(host, own, news, processed, at_step or _ignore)
 
 
+def process_pods(host: Host, pod_ids: Sequence[PodId]) -> frozenset[PodId]:
+    """Take in what is new in several pods, and commit it together: one turn to write and one sync for all of them.
+
+    Only what is ordinary is done here. A pod that is locked, turned off, changed meanwhile, to be summed anew or long behind is
+    left out, and so are all where anything goes wrong: whoever calls takes those in one by one (`process_pod`).
+
+    Returns:
+        The pods that are taken in.
+    """
+    custodian_vaults(host, dict.fromkeys(pod_ids, (OWN, FIGURES)))
+    ready = []
+    for pod_id in pod_ids:
+        try:
+            own = open_pod(host, leave_to_observe(host, pod_id))
+            news = observe.observe(host, own)
+        except (MandateMissing, PodLocked, NoSuchPod):
+            continue
+        if news.upto == news.head > news.cursor and not news.from_the_start:
+            ready.append(_work_out(host, own, news, _ignore))
+    written = []
+    with host.storage.write() as tx:
+        for work in ready:
+            with suppress(MandateMissing, FeedMoved):  # both are raised before anything of the pod is written
+                _write(tx, work)
+                written.append(work.own.pod_id)
+    host.signal.notify(set(written))
+    return frozenset(written)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What one pass over a pod found, before it is written."""
+
+    own: OpenPod
+    news: Observed
+    told: list[TwinEvent]
+    added: int
+    found: dict[str, Offer | None] | None
+    at: datetime
+
+
 def _one_pass(
     host: Host, own: OpenPod, news: Observed, so_far: Processed, at_step: Callable[[Step], None]
 ) -> Processed:
+    work = _work_out(host, own, news, at_step)
+    with host.storage.write() as tx:
+        at_step("begun")
+        changed_proposals = _write(tx, work)
+        at_step("written")
+    at_step("committed")
+    host.signal.notify({own.pod_id})
+    at_step("told")
+    return Processed(
+        so_far.pod_id,
+        so_far.activities + work.added,
+        so_far.events + len(work.told),
+        so_far.proposals + changed_proposals,
+        so_far.passes + 1,
+    )
+
+
+def _write(tx: Transaction, work: _Work) -> int:
+    """Step 5, in the caller's transaction; how many proposals it changed.
+
+    Raises:
+        MandateMissing, FeedMoved: nothing was written.
+    """
+    own, news = work.own, work.news
+    still_on(tx, own.pod_id)
+    # Refuses where another worker was first, or where something was erased that these sums still hold.
+    feed.advance(tx, own.pod_id, news.upto, after=news.cursor)
+    if news.from_the_start:
+        figures.drop_partials(tx, own)
+    for key in sorted(news.sums.changed):
+        figures.save_partial(tx, own, GrantId(key.grant), key.month, encode_sums(news.sums.months[key]))
+    figures.save_figures(tx, own, write_figures(news.figures))
+    for event in work.told:
+        figures.append_event(tx, own, write_event(event), grant=GrantId(event.grant))
+    rectifications.note_corrections(tx, own, _corrections(news), work.at)
+    return 0 if work.found is None else keep_true(tx, own, work.found, work.at)
+
+
+def _work_out(host: Host, own: OpenPod, news: Observed, at_step: Callable[[Step], None]) -> _Work:
+    """Steps 2 to 4."""
     at = host.clock.now()
     at_step("observed")
 
@@ -127,34 +217,7 @@ def _one_pass(
         found = offers(host, observe.all_sums(host, own, sums), figures_of_pod.household_size, at)
         figures_of_pod.twin.offers_looked_at = present
     at_step("inferred")
-
-    changed_proposals = 0
-    with host.storage.write() as tx:
-        at_step("begun")
-        still_on(tx, own.pod_id)
-        if news.from_the_start:
-            figures.drop_partials(tx, own)
-        for key in sorted(sums.changed):
-            figures.save_partial(tx, own, GrantId(key.grant), key.month, encode_sums(sums.months[key]))
-        figures.save_figures(tx, own, write_figures(figures_of_pod))
-        for event in told:
-            figures.append_event(tx, own, write_event(event), grant=GrantId(event.grant))
-        # Refuses where another worker was first, or where something was erased that these sums still hold.
-        feed.advance(tx, own.pod_id, news.upto, after=news.cursor)
-        rectifications.note_corrections(tx, own, _corrections(news), at)
-        if found is not None:
-            changed_proposals = keep_true(tx, own, found, at)
-        at_step("written")
-    at_step("committed")
-    host.signal.notify({own.pod_id})
-    at_step("told")
-    return Processed(
-        so_far.pod_id,
-        so_far.activities + added,
-        so_far.events + len(told),
-        so_far.proposals + changed_proposals,
-        so_far.passes + 1,
-    )
+    return _Work(own, news, told, added, found, at)
 
 
 def _compute(host: Host, own: OpenPod, news: Observed) -> tuple[list[TwinEvent], int]:

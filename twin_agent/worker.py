@@ -17,12 +17,14 @@ from pod_server.notifications.signal import Listener, Signal
 from pod_server.storage.errors import StorageBusy, StorageFull
 from pod_server.vault.errors import PodLocked
 from twin_agent.compute import rules_fingerprint
-from twin_agent.pipeline import process_pod
+from twin_agent.pipeline import process_pod, process_pods
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Sequence
 
     from pod_server.host import Host
+    from pod_server.identifiers import PodId
     from twin_agent.pipeline import Processed
 
 PODS_AT_ONCE = 8
@@ -77,9 +79,20 @@ def work_once(host: Host) -> int:
     """
     worker = f"agent-{os.getpid()}-{secrets.token_hex(4)}"
     claims = feed.claim(host, worker, PODS_AT_ONCE)
+    done = _process_together(host, claims) if len(claims) > 1 and host.storage.is_embedded else frozenset()
     for claim in claims:
-        process_claim(host, claim, worker)
+        if claim.pod_id not in done:
+            process_claim(host, claim, worker)
     return len(claims)
+
+
+def _process_together(host: Host, claims: Sequence[feed.Claim]) -> frozenset[PodId]:
+    """The claimed pods that could be taken in by one commit; the others' trouble is met where each is alone."""
+    try:
+        return process_pods(host, [claim.pod_id for claim in claims])
+    except Exception as error:  # noqa: BLE001 - nothing was written
+        _log.info("agent.one_by_one", problem=type(error).__name__)
+        return frozenset()
 
 
 def process_claim(host: Host, claim: feed.Claim, worker: str) -> Processed | None:
