@@ -266,7 +266,9 @@ def test_an_app_that_was_ended_after_the_backup_is_not_let_in_again_by_the_resto
     host.key_store.close()
     tvilling("restore", str(folder / "saved"), "--force")
     with closing(sqlite3.connect(folder / "data" / "tvilling.sqlite")) as database:
-        assert database.execute("SELECT COUNT(*) FROM app_connection").fetchone() == (0,)
+        held = database.execute("SELECT connection_id, ended_at IS NULL FROM app_connection").fetchall()
+    # Ended, and kept: a consent that the app held names it by its connection.
+    assert held == [(connection, 0)]
 
 
 def test_a_restore_is_refused_while_a_server_runs_and_a_backup_is_not(tvilling, lived_in):

@@ -13,6 +13,7 @@ from pod_server import grants
 from pod_server.authorization_server.connections import list_connections
 from pod_server.identifiers import Actor
 from pod_server.log import ledger
+from pod_server.parties import find_party
 
 
 @pytest.fixture
@@ -204,3 +205,19 @@ def test_readings_of_a_kind_for_a_period_end_where_the_period_ends(near):
     assert starts
     assert starts[0] >= "2026-11-21T12:00"
     assert starts[-1] < "2026-11-22T12:00"
+
+
+def test_a_pod_that_moved_leaves_its_apps_behind_and_their_consents_end(near):
+    """Connections stay with the host that made them: on arrival nobody stands behind such a consent."""
+    app = near.app()
+    given = app.granted(near.browser)
+    host, pod_id = near.town.host, near.kari.pod_id
+    with host.storage.write() as tx:
+        tx.execute("DELETE FROM app_connection WHERE pod_id = ?", (pod_id,))
+        assert find_party(host, tx, given["authorization_details"][0]["subject"]) is None
+        grants.settle_arrival(
+            host, tx, pod_id, given["grant_id"], partner_is_known=False, actor=Actor("operator", "", "move")
+        )
+    assert str(view_of(near, given["grant_id"]).grant.state) == "withdrawn"
+    assert app.read(given["access_token"], f"/bridge/grants/{given['grant_id']}/figures").status_code == 401
+    assert near.browser.get("/-/my-data", headers={"Accept": "text/html"}).status_code == 200
