@@ -63,3 +63,8 @@ def payment(name: str, at: datetime, kroner: float, /, **more: object) -> dict[s
 def steps(name: str, start: datetime, minutes: int, count: int, /, **more: object) -> dict[str, object]:
     return {"@id": name, "@type": "StepCount", **_times(start, timedelta(minutes=minutes)), "quantity": count,
             "unit": "NUM", **more}  # fmt: skip
+
+
+def driving(name: str, at: datetime, kilometres: float, /, **more: object) -> dict[str, object]:
+    return {"@id": name, "@type": "DrivingDay", **_times(at, timedelta(days=1)), "quantity": kilometres, "unit": "KiloM",
+            **more}  # fmt: skip

@@ -41,14 +41,14 @@ if TYPE_CHECKING:
     from vocab.factors import Factor
     from vocab.kinds import Activity
 
-RULE_VERSION = 2
+RULE_VERSION = 3
 """Counted up when a rule in this module changes: every pod's sums are then made anew from its activities."""
 
 ELECTRICITY = "electricity-reading"
 _MEASURED, _ESTIMATED, _SHORT = 1, 2, 3
 
-RECEIPT_LINE, PAYMENT, TRIP, STEPS = "grocery-line", "payment", "transit-trip", "step-count"
-_TOLD = frozenset({RECEIPT_LINE, PAYMENT, TRIP, STEPS})
+RECEIPT_LINE, PAYMENT, TRIP, STEPS, DRIVING = "grocery-line", "payment", "transit-trip", "step-count", "driving-day"
+_TOLD = frozenset({RECEIPT_LINE, PAYMENT, TRIP, STEPS, DRIVING})
 
 
 class Whole(msgspec.Struct, array_like=True):
@@ -243,6 +243,10 @@ def _keep_told(  # noqa: PLR0917 - called in one place
         once.keep_payment(sums.told, day, activity, name, amounts)
     elif activity.kind == TRIP:
         once.keep_trip(sums.told, day, activity, name, amounts)
+    elif activity.kind == DRIVING:
+        if activity.inferred and factor is not None:
+            sums.inferred.add("travel")
+        once.keep_driving(sums.told, day, activity, name, amounts)
     elif amounts is None:
         sums.unknown["steps"] = sums.unknown.get("steps", 0) + 1
     else:
@@ -381,6 +385,12 @@ def _count_told(counted: Counted, sums: Mapping[SumsKey, MonthSums], month: str)
         for record_id, trip in told.trips.items():
             if (grant, record_id) not in verdicts.trips:
                 add("travel", trip.day, trip.name, trip.amounts, inferred=trip.inferred)
+    for day, (grant, source) in once.driven(told_here).items():
+        for name, amounts in told_here[grant].driven[day][source].items():
+            if name:
+                counted.add(day, name, amounts)
+            else:
+                counted.unknown["travel"] = counted.unknown.get("travel", 0) + int(amounts[4])
     for day, steps in once.walked(told_here).items():
         counted.add(day, f"{STEPS}|", steps.amounts)
 

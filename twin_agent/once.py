@@ -31,6 +31,7 @@ RECEIPT_AND_DEBIT = "receipt-and-debit"
 TICKET_AND_DEBIT = "ticket-and-debit"
 TRIP_TOLD_TWICE = "trip-told-twice"
 WALK_ONCE = "walk-once"
+DRIVE_ONCE = "drive-once"
 
 BOOKED_WITHIN_DAYS = 5
 SAME_TRIP_SECONDS = 15 * 60
@@ -81,6 +82,7 @@ class Told(msgspec.Struct, array_like=True):
     trips: dict[str, Trip] = msgspec.field(default_factory=dict)
     walked: dict[str, dict[int, dict[str, Sum]]] = msgspec.field(default_factory=dict)
     walked_long: dict[str, dict[str, Sum]] = msgspec.field(default_factory=dict)
+    driven: dict[str, dict[str, dict[str, Sum]]] = msgspec.field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,12 @@ def keep_steps(told: Told, day: str, hour: int, activity: Activity, amounts: Sum
         add_to(told.walked_long.setdefault(day, {}), device, amounts)
     else:
         add_to(told.walked.setdefault(day, {}).setdefault(hour, {}), device, amounts)
+
+
+def keep_driving(told: Told, day: str, activity: Activity, name: str, amounts: Sum | None) -> None:
+    """Add a day of driving; one whose footprint is unknown weighs in who counts, and is counted under no name."""
+    sums = told.driven.setdefault(day, {}).setdefault(activity.source or "", {})
+    add_to(sums, name if amounts else "", amounts or [0.0, 0.0, 0.0, activity.quantity, 1.0])
 
 
 def add_to(sums: dict[str, Sum], name: str, amounts: Sum) -> None:
@@ -369,6 +377,17 @@ def walked(months: Mapping[str, Told]) -> dict[str, Walked]:
                 whole, amounts = (best[1], best[2]), list(best[3])
         result[day] = Walked({hour: (each[1], each[2]) for hour, each in winners.items()}, whole, amounts)
     return result
+
+
+def driven(months: Mapping[str, Told]) -> dict[str, tuple[str, str]]:
+    """Of each local day the grant and source that tell of most kilometres: one car, told of by its insurer and its own log."""
+    days: dict[str, list[tuple[float, str, str, Any]]] = {}
+    for grant in sorted(months):
+        for day, sources in months[grant].driven.items():
+            for source, sums in sources.items():
+                kilometres = math.floor(sum(each[3] for each in sums.values()) + 0.5)
+                days.setdefault(day, []).append((-kilometres, grant, source, None))
+    return {day: min(found, key=_rank)[1:3] for day, found in days.items()}
 
 
 def _order(grant: str, device: str, amounts: Sum) -> tuple[float, str, str, Sum]:

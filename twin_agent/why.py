@@ -15,6 +15,7 @@ from pod_server import household
 from pod_server.identifiers import GrantId
 from twin_agent import once
 from twin_agent.compute import (
+    DRIVING,
     ELECTRICITY,
     PAYMENT,
     RECEIPT_LINE,
@@ -311,6 +312,10 @@ def _standing(
         return (None if best in {None, own} else NotCounted(once.ELECTRICITY_HOUR, best[1])), ()
     month = day[:7]
     here = told_of(sums, month)
+    if event.kind == DRIVING:
+        grant, source = once.driven(here).get(day, (event.grant, event.device))
+        own_source = (grant, source) == (event.grant, event.device)
+        return (None if own_source else NotCounted(once.DRIVE_ONCE, grant, source)), ()
     if event.kind == STEPS:
         walk = once.walked(here).get(day)
         at = None if length > HOUR_SECONDS else hour

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twin_activities import KINDS, activity, electricity, groceries, payment, steps, trip, waste
+from twin_activities import KINDS, activity, driving, electricity, groceries, payment, steps, trip, waste
 
 from twin_agent.compute import PodSums, SumsKey, decode_sums, encode_sums
 from twin_agent.figures import bring_up_to_date, new_figures
@@ -60,7 +60,9 @@ def told_by_several(draw, name: str) -> dict[str, object]:
     """One activity of a kind that others tell of too, in few amounts, days and minutes, so that many meet."""
     at = START + timedelta(days=draw(DAYS), minutes=draw(st.sampled_from([0, 10, 15, 16, 130])))
     which = draw(
-        st.sampled_from(["line", "line", "debit", "debit", "debit", "trip", "fare", "walk", "walk", "all-day"])
+        st.sampled_from(
+            ["line", "line", "debit", "debit", "debit", "trip", "fare", "walk", "walk", "all-day", "car", "car"]
+        )
     )
     match which:
         case "line":
@@ -81,6 +83,10 @@ def told_by_several(draw, name: str) -> dict[str, object]:
         case "fare":
             ticket = draw(st.sampled_from(["8812", "88/13"]))
             return trip(name, at, 6.0, "bus", inferred=True, ticket=ticket, amountNok=draw(AMOUNTS))
+        case "car":
+            engine = draw(st.sampled_from([{"engine": "petrol"}, {"engine": "diesel"}, {}]))
+            told_by = draw(st.sampled_from([{}, {"source": "OBD"}]))
+            return driving(name, at, draw(st.integers(0, 60)), **engine, **told_by)
         case "walk":
             count, device = (
                 draw(st.integers(0, 900)),

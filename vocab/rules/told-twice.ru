@@ -14,7 +14,7 @@ PREFIX xsd: <http://www.w3.org/2001/XMLSchema#>
 INSERT { GRAPH ?grant { ?activity tv:localDay ?day } }
 WHERE {
   GRAPH ?grant { ?activity a ?class ; prov:startedAtTime ?start }
-  FILTER (?class IN (tv:GroceryLine, tv:Payment, tv:TransitTrip, tv:StepCount))
+  FILTER (?class IN (tv:GroceryLine, tv:Payment, tv:TransitTrip, tv:StepCount, tv:DrivingDay))
   ?clock tv:clockFrom ?from ; tv:clockUntil ?until ; tv:clockOffset ?offset .
   FILTER (?from <= ?start && ?start < ?until)
   BIND (xsd:date(SUBSTR(STR(ADJUST(?start, ?offset)), 1, 10)) AS ?day)
@@ -113,6 +113,13 @@ WHERE {
   BIND (CONCAT(STR(?grant), " ", COALESCE(?note, "")) AS ?device)
 } ;
 
+# Days of driving: the source with the most kilometres, by the same means.
+INSERT { GRAPH ?grant { ?count tv:walkHour "driven" ; tv:walkDay ?day ; tv:device ?device } }
+WHERE {
+  GRAPH ?grant { ?count a tv:DrivingDay ; tv:localDay ?day . OPTIONAL { ?count tv:sourceNote ?note } }
+  BIND (CONCAT(STR(?grant), " ", COALESCE(?note, "")) AS ?device)
+} ;
+
 INSERT { ?walk tv:walkHour ?hour ; tv:walkDay ?day ; tv:device ?device ; tv:hourSteps ?steps }
 WHERE {
   { SELECT ?hour ?day ?device (FLOOR(SUM(?each) + 0.5) AS ?steps)
@@ -134,17 +141,19 @@ WHERE {
   FILTER NOT EXISTS { ?long tv:countedBy ?better }
   OPTIONAL {
     SELECT ?day (SUM(?steps) AS ?hours)
-    WHERE { ?hour tv:walkHour ?name ; tv:walkDay ?day ; tv:hourSteps ?steps . FILTER (?name != "day") FILTER NOT EXISTS { ?hour tv:countedBy ?more } }
+    WHERE { ?hour tv:walkHour ?name ; tv:walkDay ?day ; tv:hourSteps ?steps . FILTER (?name != "day" && ?name != "driven") FILTER NOT EXISTS { ?hour tv:countedBy ?more } }
     GROUP BY ?day
   }
   BIND (?whole > COALESCE(?hours, -1) AS ?wholeCounts)
   ?loser tv:walkDay ?day ; tv:walkHour ?at .
+  FILTER (?at != "driven")
   BIND (IF(?wholeCounts, ?long, IRI(CONCAT("urn:tvilling:walk:", STR(?day)))) AS ?winner)
   FILTER ( (?wholeCounts && ?at != "day") || (!?wholeCounts && ?at = "day") )
 } ;
 
-INSERT { GRAPH ?grant { ?count tv:countedBy ?winner ; tv:notCountedBecause r:walk-once } }
+INSERT { GRAPH ?grant { ?count tv:countedBy ?winner ; tv:notCountedBecause ?rule } }
 WHERE {
   ?walk tv:countedBy ?winner ; tv:walkHour ?hour ; tv:walkDay ?day ; tv:device ?device .
   GRAPH ?grant { ?count tv:walkHour ?hour ; tv:walkDay ?day ; tv:device ?device }
+  BIND (IF(?hour = "driven", r:drive-once, r:walk-once) AS ?rule)
 }

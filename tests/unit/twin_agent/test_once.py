@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from deliveries import CITIZEN
-from twin_activities import KINDS, MIDNIGHT, groceries, payment, steps, trip
+from twin_activities import KINDS, MIDNIGHT, driving, groceries, payment, steps, trip
 
 from pod_server import activities, grants
 from twin_agent.recompute import differences
@@ -159,6 +159,19 @@ def test_when_one_of_the_two_is_erased_the_other_counts_again(kari) -> None:
     assert agrees(kari)
 
 
+def test_a_car_that_insurer_and_log_tell_of_is_driven_once(kari) -> None:
+    kari.deliver("Insurer", driving("d", MIDNIGHT, 31.0, engine="petrol", source="SpareBank 1 Forsikring"))
+    kari.deliver(
+        "Log",
+        driving("l1", MIDNIGHT, 12.0, engine="petrol", source="OBD"),
+        driving("l2", MIDNIGHT, 9.0, engine="petrol", source="OBD"),
+    )
+    kari.think()
+    assert month(kari, "travel")[3] == pytest.approx(31.0)
+    assert agrees(kari)
+    assert (why_of(kari, "l1").rule, why_of(kari, "d").counted) == ("drive-once", True)
+
+
 def test_a_correction_of_the_amount_parts_what_was_one(kari) -> None:
     kari.deliver("Rema 1000", groceries("l1", SHOPPED, 0.4, "beef-mince", **REMA))
     kari.deliver("SpareBank 1", payment("d", SHOPPED, 268.35, **DEBIT, spendClass="culture"))
@@ -174,7 +187,7 @@ def test_a_correction_of_the_amount_parts_what_was_one(kari) -> None:
 def test_every_rule_says_in_three_languages_why_and_where_its_limit_comes_from() -> None:
     rules = load_counting_rules()
     assert set(rules) == {
-        "electricity-hour-once", "receipt-told-twice", "receipt-and-debit", "ticket-and-debit", "trip-told-twice", "walk-once",
+        "electricity-hour-once", "receipt-told-twice", "receipt-and-debit", "ticket-and-debit", "trip-told-twice", "walk-once", "drive-once",
     }  # fmt: skip
     for rule in rules.values():
         assert rule.threshold
