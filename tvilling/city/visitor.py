@@ -103,7 +103,8 @@ class Visitor:
     def __init__(self, base_url: str, handle: str) -> None:
         self.base_url = base_url
         self.handle = handle
-        self._http = httpx.Client(base_url=base_url, timeout=20.0, follow_redirects=False)
+        # A year's recompute takes some seconds on a quiet machine, and the city is not quiet.
+        self._http = httpx.Client(base_url=base_url, timeout=httpx.Timeout(20.0, read=60.0), follow_redirects=False)
 
     def __enter__(self) -> Self:
         return self

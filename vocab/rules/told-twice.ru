@@ -135,15 +135,24 @@ WHERE {
   FILTER ( ?more > ?steps || (?more = ?steps && ?other < ?device) )
 } ;
 
+INSERT { ?long tv:dayHours ?hours }
+WHERE {
+  SELECT ?long (SUM(?steps) AS ?hours)
+  WHERE {
+    ?long tv:walkHour "day" ; tv:walkDay ?day .
+    FILTER NOT EXISTS { ?long tv:countedBy ?better }
+    ?hour tv:walkDay ?day ; tv:hourSteps ?steps ; tv:walkHour ?name .
+    FILTER (?name != "day" && ?name != "driven")
+    FILTER NOT EXISTS { ?hour tv:countedBy ?more }
+  }
+  GROUP BY ?long
+} ;
+
 INSERT { ?loser tv:countedBy ?winner }
 WHERE {
   ?long tv:walkHour "day" ; tv:walkDay ?day ; tv:hourSteps ?whole .
   FILTER NOT EXISTS { ?long tv:countedBy ?better }
-  OPTIONAL {
-    SELECT ?day (SUM(?steps) AS ?hours)
-    WHERE { ?hour tv:walkHour ?name ; tv:walkDay ?day ; tv:hourSteps ?steps . FILTER (?name != "day" && ?name != "driven") FILTER NOT EXISTS { ?hour tv:countedBy ?more } }
-    GROUP BY ?day
-  }
+  OPTIONAL { ?long tv:dayHours ?hours }
   BIND (?whole > COALESCE(?hours, -1) AS ?wholeCounts)
   ?loser tv:walkDay ?day ; tv:walkHour ?at .
   FILTER (?at != "driven")
