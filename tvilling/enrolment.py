@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pod_server.identifiers import Actor
 from tvilling.city.simulators.register import ASKED
 from tvilling.errors import SettingsError
-from tvilling.partners_of_the_city import PARTNERS, own_key
+from tvilling.partners_of_the_city import PARTNERS, integrators, own_key
 
 if TYPE_CHECKING:
     from consent.grant import GrantTerms
@@ -99,8 +99,11 @@ def enrol(host: Host, state: DemoState, data: Path, say: Callable[[str], None]) 
 
 
 def _admit_partners(host: Host, state: DemoState, data: Path) -> None:
+    from pod_server.acting import authorise  # noqa: PLC0415
+    from pod_server.partner_standing import By  # noqa: PLC0415
     from pod_server.partners import add_partner  # noqa: PLC0415
 
+    new: set[str] = set()
     for each in PARTNERS:
         _, jwks = own_key(data / "simulators", each.slug)
         if each.slug in state.client_ids:
@@ -112,10 +115,15 @@ def _admit_partners(host: Host, state: DemoState, data: Path) -> None:
             jwks=jwks,
             redirect_uris=(f"{door}/callback",),
             webhook=f"{door}/webhook",
-            about={"contact": each.contact} | ({} if each.kinds else {"role": "municipality"}),
+            about={"contact": each.contact} | ({"role": "municipality"} if each.slug == "kommune" else {}),
         )
         state.client_ids[each.slug] = made.client_id
         state.save(data)
+        new.add(each.slug)
+    for principal, actor in integrators():
+        # Once: who ended the leave between two starts meant it.
+        if {principal, actor} & new:
+            authorise(host, state.client_ids[principal], state.client_ids[actor], by=By("operator", "demo"))
 
 
 def address_of(state: DemoState, slug: str) -> str:

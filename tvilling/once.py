@@ -119,6 +119,7 @@ class Journey:
         self.sign_everybody_in()
         self.watch_it_move()
         self.withdraw_and_be_refused()
+        self.end_and_renew_the_integrators_leave()
         self.approve_the_tram_pass()
         self.check_the_figures()
         self.verify_the_logs()
@@ -167,6 +168,24 @@ class Journey:
         self.report.require(refused == 3, "a delivery after the withdrawal was not refused as consent-withdrawn")
         other = self.city.post("/control/attempt", {"partner": "atb", "handle": "kari"})
         self.report.require(other["status"] == "accepted", "a withdrawal from one partner stopped another")
+
+    def end_and_renew_the_integrators_leave(self) -> None:
+        """Evry delivers for the card company; its leave is ended and given again, and the consent stands all the while."""
+        self.say("Evry delivers for SpareBank 1 Kort; the leave to do so is ended, and given again …")
+        ids = self.city.state.client_ids
+        told: list[str] = []
+
+        def attempt() -> None:
+            told.append(str(self.city.post("/control/attempt", {"partner": "kort", "handle": "kari"})["status"]))
+
+        attempt()
+        command(self.city, "partner", "end-acting", ids["evry"], "--for", ids["kort"])
+        attempt()
+        command(self.city, "partner", "let-act", ids["evry"], "--for", ids["kort"])
+        attempt()
+        taken = [status in {"accepted", "duplicate"} for status in told]
+        self.report.values["integrator"] = {"delivers": "evry", "for": "kort", "taken": taken}
+        self.report.require(taken == [True, False, True], f"around the integrator's leave the answers were {told}")
 
     def approve_the_tram_pass(self) -> None:
         """The twin's one proposal: nothing leaves before the yes, one verified claim after it."""
@@ -354,6 +373,7 @@ FIELDS = (
     "footprint_kg",
     "recomputed_kg",
     "refused_after_withdrawal",
+    "integrator",
     "live_events_seen",
     "claims",
     "release",

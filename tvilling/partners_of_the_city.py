@@ -52,6 +52,11 @@ PARTNERS: tuple[CityPartner, ...] = tuple(
 """As the simulators' own list has them (tvilling/city/simulators/sources.py): a new one stands there, and nowhere else."""
 
 
+def integrators() -> list[tuple[str, str]]:
+    """Partners in whose name another one delivers, each with that one."""
+    return [(each.slug, each.through) for each in SOURCES.values() if each.through]
+
+
 def own_key(folder: Path, slug: str) -> tuple[Path, dict[str, Any]]:
     """A simulator's private key file, made at first need, and the public key set that the municipality is shown."""
     path = folder / f"{slug}.jwk"

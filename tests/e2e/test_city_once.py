@@ -49,7 +49,9 @@ def test_the_report_has_every_field_with_something_in_it(run):
         "AtB",
         "Trondheim Renholdsverk",
         "SpareBank 1 Forsikring",
+        "SpareBank 1 Kort",
     }
+    assert report["integrator"] == {"delivers": "evry", "for": "kort", "taken": [True, False, True]}
     assert {source["slug"] for source in report["sources"]} >= {
         "sparebank1-smn",
         "oss-pull",

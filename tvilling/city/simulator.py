@@ -287,6 +287,18 @@ def _told(delivered: Delivered) -> dict[str, Any]:
     }
 
 
+def _in_the_name_of(principal: OAuthClient, actor: OAuthClient) -> OAuthClient:
+    """The integrator's client with the partner's signed word in hand: a fresh one for each token."""
+    return OAuthClient(
+        actor.base_url,
+        actor.client_id,
+        actor.key,
+        actor.redirect_uri,
+        actor.clock,
+        word=lambda: principal.may_act(actor.client_id),
+    )
+
+
 def load_simulation(config: Mapping[str, Any]) -> Simulation:
     """Build the simulation from its configuration, and take up the state of an earlier run."""
     clock = CityClock(
@@ -327,6 +339,9 @@ def load_simulation(config: Mapping[str, Any]) -> Simulation:
             grant = person["grants"].get(slug)
             if grant and person["handle"] not in partner.customers:
                 partner.customers[person["handle"]] = Customer(grant)
+    for partner in partners.values():
+        if partner.source.through in partners:
+            partner.deliverer = _in_the_name_of(partner.client, partners[partner.source.through].client)
     people = {handle: households[handle] for handle in live}
     asked: dict[str, Stranger] = {}
     for slug, entry in config.get("asked", {}).items():

@@ -78,6 +78,7 @@ class Partner:
 
     Attributes:
         faults: What goes wrong at it (docs/faults.md).
+        deliverer: The client of the integrator that delivers in its name; None where it comes itself.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Partner:
     claims: list[dict[str, Any]] = field(default_factory=list)
     seen: dict[str, None] = field(default_factory=dict)
     faults: Faults = field(default_factory=Faults)
+    deliverer: OAuthClient | None = None
     _was_late: bool = False
     _guard: threading.RLock = field(default_factory=threading.RLock)
     _busy: threading.Lock = field(default_factory=threading.Lock)
@@ -166,7 +168,10 @@ class Partner:
         customer = self.customers[handle]
         own = customer.grant if self.client.has_token(customer.grant) or self._may_refresh(customer) else None
         items = [{"grant": customer.grant, "payload": payload.content}]
-        delivered = self.client.deliver(self._path, items, grant=own, refresh_token=customer.refresh_token)
+        if self.deliverer is not None:
+            delivered = self.deliverer.deliver(self._path, items)
+        else:
+            delivered = self.client.deliver(self._path, items, grant=own, refresh_token=customer.refresh_token)
         self._note(delivered, payload.activities, handle, what, now)
         customer.accepted += delivered.count("accepted")
         return delivered
@@ -220,17 +225,18 @@ class Partner:
         told = on_the_walls_clock if self.faults.stands(Switch.DST) else lambda content: content
         items = [{"grant": self.customers[handle].grant, "payload": told(payload.content)} for handle, payload in batch]
         offered = sum(payload.activities for _, payload in batch)
-        self.client.skew = SKEWED_BY if self.faults.stands(Switch.SKEW) else timedelta(0)
-        self.client.use_another_key(self.faults.stands(Switch.ROTATION))
+        sender = self.deliverer or self.client
+        sender.skew = SKEWED_BY if self.faults.stands(Switch.SKEW) else timedelta(0)
+        sender.use_another_key(self.faults.stands(Switch.ROTATION))
         if self.faults.happens(Switch.HALF):
-            self.client.deliver_half(self._path, items)
+            sender.deliver_half(self._path, items)
         if self.faults.happens(Switch.NONSENSE):
-            self.client.deliver_body(self._path, lines(items)[:-20])
-        delivered = self.client.deliver(self._path, items)
+            sender.deliver_body(self._path, lines(items)[:-20])
+        delivered = sender.deliver(self._path, items)
         if self.faults.happens(Switch.REPLAY):
-            self.client.replay()
+            sender.replay()
         if self.faults.happens(Switch.DUPLICATES):
-            total.add(self._note(self.client.deliver(self._path, items), offered, "igjen", "bulk", batch[-1][1].due))
+            total.add(self._note(sender.deliver(self._path, items), offered, "igjen", "bulk", batch[-1][1].due))
         handles = {handle for handle, _ in batch}
         who = handles.pop() if len(handles) == 1 else f"{len(handles)} kunder"
         total.add(self._note(delivered, offered, who, "bulk" if len(batch) > 1 else "live", batch[-1][1].due))

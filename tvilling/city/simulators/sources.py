@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from tvilling.city import driving, groceries, trips, waste
+from tvilling.city import card, driving, groceries, trips, waste
 from tvilling.city.electricity import LOCAL, kwh_of_hours, kwh_of_quiet_day, local_midnight, watts_at
 from tvilling.city.households import Household
 
@@ -82,6 +82,7 @@ class Source:
         payloads: What falls due after one time and at or before another.
         citizens_only: True where quiet neighbours have none of it.
         retention: How long the partner keeps its own copy.
+        through: The integrator that delivers in its name; empty where it comes itself.
         agent: True where a program in the citizen's house delivers for it (`tvilling han`); one citizen has it.
     """
 
@@ -98,6 +99,7 @@ class Source:
     citizens_only: bool = False
     retention: str = "P13M"
     agent: bool = False
+    through: str = ""
 
     def asks(self, handle: str, handles: Sequence[str]) -> bool:
         """Whether it asks this one of the citizens with pages for consent."""
@@ -221,6 +223,17 @@ def driving_days(city: City, household: Household, after: datetime, until: datet
             yield Payload(due, {"vehicle": f"bil-{household.handle}", "days": [told]}, 1)
 
 
+def card_reports(city: City, household: Household, after: datetime, until: datetime) -> Iterator[Payload]:
+    """SpareBank 1 Kort, brought by Evry: what was booked yesterday, at five in the morning."""
+    for day in _days(after - 2 * DAY, until):
+        due = local_midnight(day + DAY) + timedelta(hours=5)
+        if not after < due <= until:
+            continue
+        report = card.report_of_day(household, day, city.seed)
+        if report is not None:
+            yield Payload(due, report, len(report["transactions"]["booked"]))
+
+
 def nothing(city: City, household: Household, after: datetime, until: datetime) -> Iterator[Payload]:  # noqa: ARG001
     """A partner that only listens."""
     yield from ()
@@ -261,6 +274,15 @@ SOURCES: dict[str, Source] = {
             "forsikring", "SpareBank 1 Forsikring", "personvern@forsikring.example",
             "sparebank1-driving", "driving-follow-up", "driving-day", "P1D",
             history=timedelta(days=365), quota=1000, payloads=driving_days, citizens_only=True, retention="P15M",
+        ),
+        Source(
+            "kort", "SpareBank 1 Kort", "personvern@kort.example",
+            "berlin-group", "personal-footprint", "payment", "event",
+            history=timedelta(days=90), quota=2000, payloads=card_reports, citizens_only=True, through="evry",
+        ),
+        Source(
+            "evry", "Evry (Tietoevry)", "personvern@evry.example",
+            "", "", "", "event", history=timedelta(0), quota=1, payloads=nothing, citizens_only=True,
         ),
         Source(
             "han", "Målerleseren", "personvern@malerleser.example",
