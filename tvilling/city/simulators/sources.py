@@ -278,7 +278,7 @@ SOURCES: dict[str, Source] = {
         Source(
             "kort", "SpareBank 1 Kort", "personvern@kort.example",
             "berlin-group", "personal-footprint", "payment", "event",
-            history=timedelta(days=90), quota=2000, payloads=card_reports, citizens_only=True, through="evry",
+            history=timedelta(days=14), quota=2000, payloads=card_reports, citizens_only=True, through="evry",
         ),
         Source(
             "evry", "Evry (Tietoevry)", "personvern@evry.example",
