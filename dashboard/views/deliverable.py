@@ -132,7 +132,7 @@ def _offer(seen: Visit, connector: Connector, slug: str) -> Offer:
         return [seen.wording.of(line._asdict()) for line in lines]
 
     facts: list[tuple[Any, Any]] = [
-        (t("offer.channels"), " ".join(str(t(f"offer.channel-{each}")) for each in declared.channels)),
+        (t("offer.channels"), "; ".join(str(t(f"offer.channel-{each}")) for each in declared.channels)),
         (t("offer.frequency"), t(f"offer.frequency-{declared.frequency}")),
         (t("offer.granularity"), t(f"granularity.{declared.granularity}")),
         (t("offer.history"), _history(seen, declared)),
