@@ -117,8 +117,13 @@ def current(host: Host, algorithm: str = ES256) -> SigningKey:
         KeyError: there is no key of this algorithm (`provide` makes one).
     """
     now = host.clock.protocol_now()
-    for key in host.signing_keys.keys(host):
-        if key.algorithm == algorithm and key.private is not None and key.signs_at(now):
+    kept = [key for key in host.signing_keys.keys(host) if key.algorithm == algorithm and key.private is not None]
+    for key in kept:
+        if key.private is not None and key.signs_at(now):
+            return key.private
+    # The clock was set back to before any key began that is left: the first of those does it, or nothing could be signed.
+    for key in reversed(kept):
+        if key.private is not None and key.revoked_at is None:
             return key.private
     raise KeyError(algorithm)
 

@@ -513,5 +513,8 @@ def bank(visitors: Visitors) -> Iterator[BankHouse]:
         if not visitors.act("add-source", lambda: added.append(add_source(host, described))):
             visitors.life.relieve()
             assert visitors.act("add-source", lambda: added.append(add_source(host, described)))
-        stranger, house = opened(added[-1]), visitors.house(host)
-        yield BankHouse(house, stranger, added[-1], visitors.citizen(), house.browser(visitors.citizen()))
+        stranger, house, browsers = opened(added[-1]), visitors.house(host), []
+        if not visitors.act("sign-in", lambda: browsers.append(house.browser(visitors.citizen()))):
+            visitors.life.relieve()
+            assert visitors.act("sign-in", lambda: browsers.append(house.browser(visitors.citizen())))
+        yield BankHouse(house, stranger, added[-1], visitors.citizen(), browsers[-1])

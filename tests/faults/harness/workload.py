@@ -482,6 +482,10 @@ class Life:
             lambda: self.give("AtB"), lambda: self.give("Rema"), *([] if self.is_short else self.visitors.visits()),
         ]  # fmt: skip
         self.draw.shuffle(others)
+        if back:
+            # After a clock that goes back, what is used once is refused until the time is reached again (T6).
+            visits = self.visitors.visits()
+            others.sort(key=lambda each: each not in visits)
         for place, other in enumerate(others):
             if place == len(others) // 2:
                 self.clock.advance(-back)

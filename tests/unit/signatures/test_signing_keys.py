@@ -124,6 +124,18 @@ def test_an_old_keys_private_part_is_destroyed(city):
         assert tx.one("SELECT sealed_private FROM signing_key WHERE kid = ?", (first,)) == ("",)
 
 
+def test_a_clock_set_back_to_before_any_key_that_is_left_leaves_one_that_signs(city):
+    """Found by tests/faults: after a rotation and a clock set back nothing could be signed, and every merge failed."""
+    host = city.host
+    signing_keys.rotate(host, at_once=True, compromised=True)
+    city.clock.advance(timedelta(days=-20))
+    host.signing_keys.forget()
+    key = signing_keys.current(host)
+    assert signing_keys.verify(host, sign_jws(key, {"x": 1}, typ="test"), typ="test").claims == {"x": 1}
+    with pytest.raises(KeyError):
+        signing_keys.current(host, RS256)
+
+
 def test_private_parts_lie_sealed(city):
     host = city.host
     signing_keys.rotate(host)
