@@ -76,7 +76,7 @@ def add(
 
     if purpose not in load_purposes():
         raise SettingsError(f"--purpose: the purposes are {', '.join(sorted(load_purposes()))}")
-    if not isinstance(find_connector(connector), Pullable):
+    if not isinstance(find_connector(connector, frame.settings().connector_packages), Pullable):
         raise SettingsError(f"--connector: {connector} reads what is sent to it; its source cannot be asked")
     pairs = [each.partition("=") for each in parameters]
     if not all(separator for _, separator, _ in pairs):
