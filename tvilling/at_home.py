@@ -19,6 +19,7 @@ from tvilling.partners_of_the_city import own_key
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tvilling.lifeline import Lifeline
     from tvilling.settings import Settings
 
 AGENT = "han"
@@ -49,8 +50,10 @@ class MeterPrograms:
     running: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
     told: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def start(self, settings: Settings, client_id: str, grants: dict[str, str], handles: Sequence[str]) -> None:
-        """Start the program of each house whose citizen consented."""
+    def start(
+        self, settings: Settings, client_id: str, grants: dict[str, str], handles: Sequence[str], lifeline: Lifeline
+    ) -> None:
+        """Start the program of each house whose citizen consented; it ends with whoever holds the lifeline."""
         folder = settings.data / "simulators"
         key, _ = own_key(folder, AGENT)
         for handle, pipe in pipes(folder, handles).items():
@@ -74,6 +77,8 @@ class MeterPrograms:
                     "--json",
                     *(word for pair in arguments.items() for word in pair),
                 ],
+                env=lifeline.environment(),
+                pass_fds=(lifeline.reading,),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 text=True,

@@ -177,6 +177,8 @@ def start_simulators(city: City) -> None:
     config = write_simulator_config(city)
     city.simulators = subprocess.Popen(  # noqa: S603 - our own interpreter and module
         [sys.executable, "-m", "tvilling.city.simulator", "--config", str(config)],
+        env=city.processes.lifeline.environment(),
+        pass_fds=(city.processes.lifeline.reading,),
         start_new_session=True,
         stdout=subprocess.DEVNULL,
     )
@@ -284,7 +286,7 @@ def running_city(
                 connect_sources(city, handle, visitor)
         handles = list(state.passphrases)
         held = {handle: grants[AGENT] for handle, grants in city.get("/control/grants").items() if AGENT in grants}
-        city.programs.start(settings, state.client_ids[AGENT], held, handles)
+        city.programs.start(settings, state.client_ids[AGENT], held, handles, city.processes.lifeline)
         if state.brought is None:
             say("Files from the pages of Elhub and the bank are brought …")
             began = datetime.fromisoformat(city.get("/control/began"))

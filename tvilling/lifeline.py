@@ -1,4 +1,4 @@
-"""A pipe between a host and its processes: when the host is gone, however it died, they end.
+"""A pipe between a host, or a demo city, and its processes: when the host is gone, however it died, they end.
 
 The host holds the writing end and writes nothing; each process reads. A host that is killed (SIGKILL, or the kernel's
 out-of-memory killer) can end nobody, but its end of the pipe closes with it, on every Unix.
@@ -26,6 +26,10 @@ class Lifeline:
     def __init__(self) -> None:
         self.reading, writing = os.pipe()
         weakref.finalize(self, _close, self.reading, writing)
+
+    def environment(self) -> dict[str, str]:
+        """This process's environment, and in it the pipe's name; the child gets the pipe itself by `pass_fds`."""
+        return os.environ | {VARIABLE: str(self.reading)}
 
 
 def _close(*descriptors: int) -> None:

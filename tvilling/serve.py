@@ -20,7 +20,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from tvilling.errors import ProcessError
-from tvilling.lifeline import VARIABLE, Lifeline
+from tvilling.lifeline import Lifeline
 from tvilling.settings import SETTINGS_FILE_VARIABLE, Settings
 
 Role = Literal["web", "live", "agent"]
@@ -50,10 +50,8 @@ def start_process(
     A session of its own, because Ctrl-C in a terminal would otherwise reach the children before their parent could
     end them in order.
     """
-    environment = dict(os.environ)
+    environment = dict(os.environ) if lifeline is None else lifeline.environment()
     environment[SETTINGS_FILE_VARIABLE] = str(settings.run_folder / "settings.json")
-    if lifeline is not None:
-        environment[VARIABLE] = str(lifeline.reading)
     return subprocess.Popen(  # noqa: S603 - our own interpreter and modules
         [sys.executable, "-m", *arguments],
         env=environment,

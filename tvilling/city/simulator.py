@@ -32,6 +32,7 @@ from tvilling.city.simulators.oauth_client import Delivered, OAuthClient, load_k
 from tvilling.city.simulators.partner import Customer, Partner
 from tvilling.city.simulators.register import ASKED, Ground
 from tvilling.city.simulators.sources import SOURCES, City, Payload
+from tvilling.lifeline import hold_on
 
 TICK_SECONDS = 0.25
 HAN_TICK_SECONDS = 0.05
@@ -386,4 +387,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    hold_on(os.environ)
     sys.exit(main())

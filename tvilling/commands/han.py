@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ import click
 
 from tvilling.commands.frame import fail, moment, read_secret
 from tvilling.errors import SettingsError
+from tvilling.lifeline import hold_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,6 +74,8 @@ def han(
     from partner_bridge.client import Bridge  # noqa: PLC0415
     from tvilling.serve import stop_on_signals  # noqa: PLC0415
 
+    if city_clock is not None:
+        hold_on(os.environ)  # a meter of the demonstration ends with it
     if (serial is None) == (mqtt is None):
         fail("either --serial or --mqtt tells where the telegrams come from")
     try:
