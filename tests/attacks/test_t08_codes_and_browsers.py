@@ -120,6 +120,8 @@ def test_a_partners_question_is_shown_and_answered_in_one_browser_alone(town, ka
     refused = kari.get(page)
     assert refused.status_code == 403
     assert refused.json["type"].endswith("/question-elsewhere")
+    answered = kari.post(page, data={"answer": "give", "kind": "electricity-reading"})
+    assert (answered.status_code, "Location" in answered.headers) == (403, False)
     assert attacker.get(page, headers=HTML).status_code == 200
 
 

@@ -5,6 +5,7 @@ The numbers are those of docs/conformance-fapi.md, which also names the points t
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import replace
 from datetime import timedelta
@@ -12,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from joserfc.errors import SecurityWarning
-from joserfc.jwk import ECKey, OctKey, RSAKey
+from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 from oauth_client import CITIZEN, REDIRECT, PartnerClient, doors, new_key, signed
 
 from pod_server import grants, outbox, partners, signing_keys
@@ -41,9 +42,20 @@ def code_of(address):
 def test_point_01_metadata_stands_at_the_addresses_of_rfc_8414_and_9728(host, partner):
     metadata = partner.client.get("/.well-known/oauth-authorization-server").json
     assert metadata["issuer"] == host.base_url
-    resource = partner.client.get("/.well-known/oauth-protected-resource/bridge").json
-    assert resource["resource"] == f"{host.base_url}/bridge"
-    assert resource["authorization_servers"] == [host.base_url]
+    for name in [each for each in metadata if each.endswith("_endpoint")] + ["jwks_uri"]:
+        path = metadata[name].removeprefix(host.base_url) + ("/g-1" if name == "grant_management_endpoint" else "")
+        assert partner.client.post(path).status_code != 404, name
+    assert metadata["response_types_supported"] == ["code"]
+    assert metadata["code_challenge_methods_supported"] == ["S256"]
+    algorithms = ("token_endpoint_auth", "revocation_endpoint_auth", "introspection_endpoint_auth", "dpop")
+    for name in algorithms:
+        assert set(metadata[f"{name}_signing_alg_values_supported"]) == {"ES256", "PS256", "EdDSA", "Ed25519"}, name
+    for door in ("/bridge", "/kari"):
+        resource = partner.client.get(f"/.well-known/oauth-protected-resource{door}").json
+        assert resource["resource"] == f"{host.base_url}{door}"
+        assert resource["authorization_servers"] == [host.base_url]
+        assert resource["dpop_bound_access_tokens_required"] is True
+        assert resource["bearer_methods_supported"] == []
 
 
 @pytest.mark.parametrize("grant_type", ["password", "implicit", "urn:ietf:params:oauth:grant-type:device_code"])
@@ -66,24 +78,57 @@ def test_point_03_a_token_is_worth_nothing_without_its_key(host, partner):
         ]
         == "invalid_dpop_proof"
     )
-    assert "cnf" in read_access_token(host, token)
+    assert read_access_token(host, token)["cnf"] == {"jkt": partner.thumbprint}
+    assert partner.probe(token).status_code == 200, "with its key it opens"
 
 
 def test_point_04_partners_sign_in_with_private_key_jwt_alone(partner):
-    form = {"grant_type": "client_credentials", "client_id": partner.partner.client_id, "client_secret": "secret"}
-    assert partner.client.post("/-/oauth/token", data=form).json["error"] == "invalid_client"
+    """Neither a secret, in body or header, nor a name, nor its public key shown as a secret is a partner."""
+    client_id = partner.partner.client_id
+    basic = {"Authorization": "Basic " + base64.b64encode(f"{client_id}:secret".encode()).decode()}
+    public = OctKey.import_key(json.dumps(partner.key.as_dict(private=False)).encode())
+    address = f"{partner.host.base_url}/-/oauth/token"
+    for form, headers in (
+        ({"client_id": client_id, "client_secret": "secret"}, {}),
+        ({}, basic),
+        ({"client_id": client_id}, {}),
+        (partner.signed_in(partner.assertion(key=new_key())), {}),
+        (partner.signed_in(partner.assertion(key=public, header={"alg": "HS256"})), {}),
+    ):
+        proof = {"DPoP": partner.proof("POST", address)}
+        answer = partner.client.post(
+            "/-/oauth/token", data={"grant_type": "client_credentials"} | form, headers=proof | headers
+        )
+        assert (answer.status_code, answer.json["error"]) == (401, "invalid_client"), form
+    two_ways = partner.client.post("/-/oauth/par", data=partner.signed_in(), headers=basic)
+    assert two_ways.json["error"] == "invalid_request"
 
 
-@pytest.mark.parametrize("algorithm", ["none", "HS256", "RS256", "ES384"])
-def test_point_05_algorithms_off_the_list_sign_nobody_in(partner, algorithm):
-    key = {"HS256": OctKey.generate_key(256), "RS256": RSAKey.generate_key(2048), "ES384": ECKey.generate_key("P-384")}
-    header = {"alg": algorithm}
+def registered_with(host, partner, key):
+    """The partner's key in the database is this one, as if registration had never looked at it."""
+    kept = {"keys": [key.as_dict(private=False) | {"kid": "k1"}]}
+    with host.storage.write() as tx:
+        tx.execute("UPDATE partner SET jwks = ? WHERE client_id = ?", (json.dumps(kept), partner.partner.client_id))
+
+
+ON_THE_LIST = (("ES256", ECKey, "P-256"), ("PS256", RSAKey, 2048), ("Ed25519", OKPKey, "Ed25519"))
+OFF_THE_LIST = (("none", ECKey, "P-256"), ("HS256", OctKey, 256), ("RS256", RSAKey, 2048), ("ES384", ECKey, "P-384"))
+
+
+@pytest.mark.parametrize(("algorithm", "kind", "size"), [*ON_THE_LIST, *OFF_THE_LIST])
+def test_point_05_algorithms_off_the_list_sign_nobody_in(host, partner, algorithm, kind, size):
+    """Each by the key that the partner is known by, so that the algorithm alone is what is wrong."""
+    key = kind.generate_key(size)
+    registered_with(host, partner, key)
     if algorithm == "none":
-        _, claims, _ = partner.assertion().split(".")
-        assertion = f"eyJhbGciOiJub25lIn0.{claims}."
+        _, claims, _ = partner.assertion(key=key).split(".")
+        answers = [partner.push(assertion=f"eyJhbGciOiJub25lIiwia2lkIjoiazEifQ.{claims}.{end}") for end in ("", "AA")]
     else:
-        assertion = partner.assertion(key=key[algorithm], header=header)
-    assert partner.push(assertion=assertion).json["error"] == "invalid_client"
+        answers = [partner.push(assertion=partner.assertion(key=key, header={"alg": algorithm}))]
+    if (algorithm, kind, size) in ON_THE_LIST:
+        assert [answer.status_code for answer in answers] == [201]
+        return
+    assert {(answer.status_code, answer.json["error"]) for answer in answers} == {(401, "invalid_client")}
 
 
 def test_point_06_weak_keys_are_not_registered_and_secrets_are_long(host, kari, partner):
@@ -91,11 +136,18 @@ def test_point_06_weak_keys_are_not_registered_and_secrets_are_long(host, kari, 
         weak = RSAKey.generate_key(1024, auto_kid=True).as_dict(private=False)
     with pytest.raises(partners.PartnerInvalid):
         partners.add_partner(host, name="Svak AS", jwks={"keys": [weak]})
+    for curve in ("P-192", "secp256k1"):
+        with pytest.raises(partners.PartnerInvalid):
+            partners.add_partner(
+                host, name="Svak AS", jwks={"keys": [new_key().as_dict(private=False) | {"crv": curve}]}
+            )
     address = answered(partner, host, kari)
     request_uri = partner.push().json["request_uri"].rpartition(":")[2]
     refresh = partner.redeem(code_of(address)).json["refresh_token"]
     for secret in (code_of(address), request_uri, refresh):
         assert len(secret) * BITS_OF_A_BASE64URL_CHARACTER >= 128
+        assert len(set(secret)) > 8, "letters drawn, not repeated"
+    assert request_uri != partner.push().json["request_uri"].rpartition(":")[2]
 
 
 def test_point_07_the_issuer_is_the_audience_of_an_assertion(host, partner):
@@ -113,18 +165,21 @@ def test_point_09_an_assertion_signs_in_once(partner):
     assertion = partner.assertion()
     assert partner.push(assertion=assertion).status_code == 201
     assert partner.push(assertion=assertion).json["error"] == "invalid_client"
+    unnamed = partner.push(assertion=partner.assertion(without=("jti",)))
+    assert unnamed.json["error"] == "invalid_client", "what has no jti could be shown again"
 
 
 @pytest.mark.parametrize(
-    ("name", "ahead", "taken"), [("iat", 9, True), ("nbf", 9, True), ("iat", 61, False), ("nbf", 61, False)]
+    ("name", "ahead", "taken"), [("iat", 10, True), ("nbf", 10, True), ("iat", 61, False), ("nbf", 61, False)]
 )
 def test_point_10_a_clock_may_run_ten_seconds_ahead_and_not_sixty(host, partner, name, ahead, taken):
     later = int(host.clock.protocol_now().timestamp()) + ahead
-    answer = partner.push(assertion=partner.assertion(**{name: later}))
+    answer = partner.push(assertion=partner.assertion(**{name: later, "exp": later + 60}))
     assert (answer.status_code == 201) is taken
+    assert taken or answer.json["error"] == "invalid_client"
 
 
-@pytest.mark.parametrize("response_type", ["token", "id_token", "code token", "none"])
+@pytest.mark.parametrize("response_type", ["token", "id_token", "code token", "none", None])
 def test_point_11_a_code_is_the_only_response(partner, response_type):
     assert partner.push(response_type=response_type).json["error"] == "unsupported_response_type"
 
@@ -132,9 +187,17 @@ def test_point_11_a_code_is_the_only_response(partner, response_type):
 def test_point_12_a_request_is_pushed_by_its_partner_and_never_brought_by_a_browser(host, partner):
     brought = partner.client.get(
         "/-/oauth/authorize",
-        query_string={"client_id": partner.partner.client_id, "response_type": "code", "redirect_uri": REDIRECT},
+        query_string={
+            "client_id": partner.partner.client_id,
+            "response_type": "code",
+            "redirect_uri": REDIRECT,
+            "code_challenge": partner.challenge(),
+            "code_challenge_method": "S256",
+            "dpop_jkt": partner.thumbprint,
+            "authorization_details": partner.details(),
+        },
     )
-    assert (brought.status_code, "Location" in brought.headers) == (400, False)
+    assert (brought.status_code, "Location" in brought.headers) == (400, False), "all that a push would hold"
     stranger = PartnerClient(host, name="En annen")
     foreign = partner.push(assertion=stranger.assertion())
     assert foreign.json["error"] == "invalid_client"
@@ -157,18 +220,29 @@ def test_point_14_a_pushed_request_lives_for_less_than_ten_minutes(city, partner
 
 
 @pytest.mark.parametrize(
-    "change", [{"code_challenge": None}, {"code_challenge_method": "plain"}, {"code_challenge": "short"}]
+    "change",
+    [
+        {"code_challenge": None},
+        {"code_challenge_method": "plain"},
+        {"code_challenge_method": None},
+        {"code_challenge": "short"},
+    ],
 )
 def test_point_15_pkce_with_s256_is_needed(partner, change):
     assert partner.push(**change).json["error"] == "invalid_request"
 
 
-def test_point_16_a_proof_at_the_pushed_request_is_of_the_key_it_names(host, partner):
+def test_point_16_a_proof_at_the_pushed_request_is_of_the_key_it_names(host, kari, partner):
     address = f"{host.base_url}/-/oauth/par"
     good = partner.push(headers={"DPoP": partner.proof("POST", address)})
     assert good.status_code == 201
     wrong = partner.push(headers={"DPoP": partner.proof("POST", address, key=new_key())})
     assert wrong.json["error"] == "invalid_dpop_proof"
+    shown = partner.push(headers={"DPoP": partner.proof("POST", address)}, dpop_jkt=None)
+    question = partner.arrive(shown.json["request_uri"]).headers["Location"].rsplit("/", 1)[1]
+    code = code_of(interactions.answer_interaction(host, question, kari.pod_id, yes(), CITIZEN))
+    other = partner.proof("POST", f"{host.base_url}/-/oauth/token", key=new_key())
+    assert partner.redeem(code, proof=other).json["error"] == "invalid_grant", "the proof alone binds the code too"
 
 
 def test_point_17_a_code_is_good_once_and_for_sixty_seconds(city, host, kari, partner):
@@ -195,8 +269,12 @@ def test_point_19_browsers_are_sent_on_with_303(partner):
 
 
 def test_point_20_no_script_of_another_origin_reads_the_authorization_endpoint(partner):
-    answer = partner.client.get("/-/oauth/authorize", headers={"Origin": "https://evil.example"})
-    assert "Access-Control-Allow-Origin" not in answer.headers
+    good = {"request_uri": partner.push().json["request_uri"], "client_id": partner.partner.client_id}
+    asked = {"Origin": "https://evil.example", "Access-Control-Request-Method": "GET"}
+    for method in ("GET", "OPTIONS"):
+        for query in (good, {}):
+            answer = partner.client.open("/-/oauth/authorize", method=method, query_string=query, headers=asked)
+            assert not [name for name, _ in answer.headers if name.startswith("Access-Control-")], (method, query)
 
 
 def test_point_21_a_refresh_token_stays_since_only_its_key_can_use_it(host, kari, partner):
@@ -224,9 +302,16 @@ def test_point_23_a_browser_is_sent_to_registered_addresses_alone(partner):
 
 
 def test_point_24_a_token_travels_in_the_header_alone(partner):
+    """With a good proof beside it, so that the token's place alone is what is wrong."""
     token = partner.own_token()
-    assert partner.client.get("/bridge/probe", query_string={"access_token": token}).status_code == 401
-    assert partner.client.post("/bridge/probe", data={"access_token": token}).status_code == 401
+    address = f"{partner.host.base_url}/bridge/probe"
+    for method, place in (("GET", "query_string"), ("POST", "query_string"), ("POST", "data")):
+        headers = {"DPoP": partner.proof(method, address, token=token)}
+        answer = partner.client.open(
+            "/bridge/probe", method=method, headers=headers, **{place: {"access_token": token}}
+        )
+        assert answer.status_code == 401, (method, place)
+    assert partner.probe(token).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -234,15 +319,36 @@ def test_point_24_a_token_travels_in_the_header_alone(partner):
     [
         {"htm": "POST"},
         {"htu": "https://elsewhere.example/bridge/probe"},
-        {"iat": 1_000_000_000},
+        {"ago": 61},
+        {"ago": -11},
         {"ath": "AAAA"},
+        {"without": ("htm",)},
+        {"without": ("htu",)},
+        {"without": ("iat",)},
         {"without": ("jti",)},
         {"without": ("ath",)},
         {"key": new_key("other")},
     ],
 )
-def test_point_25_each_claim_of_a_proof_is_held_to_its_request(partner, spoiled):
-    assert partner.probe(partner.own_token(), **spoiled).status_code == 401
+def test_point_25_each_claim_of_a_proof_is_held_to_its_request(city, host, partner, spoiled):
+    """Two minutes after the start, or an old proof would be refused as older than the replay store."""
+    city.clock.advance(timedelta(minutes=2))
+    token = partner.own_token()
+    if "ago" in spoiled:
+        spoiled = {"iat": int(host.clock.protocol_now().timestamp()) - spoiled["ago"]}
+    refused = partner.probe(token, **spoiled)
+    assert refused.status_code == 401
+    assert refused.json["type"].endswith("/problems/invalid-dpop-proof")
+    assert partner.probe(token).status_code == 200, "unspoiled it opens"
+
+
+def test_point_25_a_proof_of_before_the_replay_store_began_is_refused(city, host, partner):
+    """Nobody can say whether it was shown before."""
+    before = int(host.clock.protocol_now().timestamp()) - 1
+    token = partner.own_token()
+    city.clock.advance(timedelta(seconds=5))
+    assert partner.probe(token, iat=before).status_code == 401
+    assert partner.probe(token, iat=before + 2).status_code == 200
 
 
 def bound_to_nonces(host):
@@ -290,9 +396,14 @@ def test_point_26_a_nonce_that_is_none_of_ours_is_refused_from_anybody(host, par
 
 
 def test_point_27_a_revoked_token_opens_nothing_at_once(partner):
-    token = partner.own_token()
-    partner.client.post("/-/oauth/revoke", data={**partner.signed_in(), "token": token})
+    token, other = partner.own_token(), partner.own_token()
+    assert partner.probe(token).status_code == 200
+    revoked = partner.client.post("/-/oauth/revoke", data={**partner.signed_in(), "token": token})
+    assert revoked.status_code == 200
+    address = f"{partner.host.base_url}/bridge/probe"
+    assert partner.client.post("/bridge/probe", headers=partner.authorised("POST", address, token)).status_code == 401
     assert partner.probe(token).status_code == 401
+    assert partner.probe(other).status_code == 200
 
 
 def test_point_30_what_is_asked_for_names_purpose_kinds_retention_and_end(host, kari, partner):
@@ -344,9 +455,13 @@ def test_point_31_merging_asks_the_citizen_for_both_together(host, kari, partner
     address = interactions.answer_interaction(
         host, question, kari.pod_id, yes(["electricity-reading", "transit-trip"]), CITIZEN
     )
-    (detail,) = partner.redeem(code_of(address)).json["authorization_details"]
+    second = partner.redeem(code_of(address)).json
+    (detail,) = second["authorization_details"]
     assert detail["datatypes"] == ["electricity-reading", "transit-trip"]
     assert detail["grant"] == first["grant_id"]
+    old = partner.token_request(grant_type="refresh_token", refresh_token=first["refresh_token"])
+    assert old.json["error"] == "invalid_grant"
+    assert partner.token_request(grant_type="refresh_token", refresh_token=second["refresh_token"]).status_code == 200
 
 
 def test_point_31_nobody_changes_a_grant_that_is_not_theirs_or_for_another_purpose(city, host, kari, partner):
@@ -362,6 +477,16 @@ def test_point_31_nobody_changes_a_grant_that_is_not_theirs_or_for_another_purpo
     assert grants.list_grants(host, ola.pod_id) == []
     grants.withdraw(host, kari.pod_id, first["grant_id"], actor=CITIZEN)
     assert partner.push(**ask_again(partner, "merge", first["grant_id"])).json["error"] == "invalid_grant_id"
+
+
+def test_point_31_nobody_asks_about_or_gives_up_a_grant_that_is_not_theirs(host, kari, partner):
+    grant_id = partner.redeem(code_of(answered(partner, host, kari))).json["grant_id"]
+    stranger = PartnerClient(host, name="En annen")
+    token, path = stranger.own_token(), f"/-/oauth/grants/{grant_id}"
+    for method in ("GET", "DELETE"):
+        headers = stranger.authorised(method, host.base_url + path, token)
+        assert stranger.client.open(path, method=method, headers=headers).status_code == 404
+    assert grants.find_grant(host, kari.pod_id, grant_id).state == "active"
 
 
 def test_point_31_a_no_to_a_change_leaves_the_grant_as_it_was(host, kari, partner):
@@ -382,7 +507,14 @@ def test_point_32_a_withdrawal_ends_the_tokens_and_tells_the_partner(host, kari,
             ("https://partner.example/hook", partner.partner.client_id),
         )
     got = partner.redeem(code_of(answered(partner, host, kari))).json
+
+    def told():
+        form = {**partner.signed_in(), "token": got["access_token"]}
+        return partner.client.post("/-/oauth/introspect", data=form).json
+
+    assert told()["active"] is True
     grants.withdraw(host, kari.pod_id, got["grant_id"], actor=CITIZEN)
+    assert told() == {"active": False}
     refreshed = partner.token_request(grant_type="refresh_token", refresh_token=got["refresh_token"])
     assert refreshed.json["error"] == "invalid_grant"
     with host.storage.read() as tx:
@@ -394,6 +526,11 @@ def test_point_33_tokens_are_of_rfc_9068_and_are_revoked_and_told_of_by_7009_and
     token = partner.own_token()
     read = signing_keys.verify(host, token, typ="at+jwt").payload
     assert {"iss", "exp", "aud", "sub", "client_id", "iat", "jti"} <= read.keys()
+    assert (read["iss"], read["aud"]) == (host.base_url, f"{host.base_url}/bridge")
+    stranger = PartnerClient(host, name="En annen")
+    stranger.client.post("/-/oauth/revoke", data={**stranger.signed_in(), "token": token})
+    asked = stranger.client.post("/-/oauth/introspect", data={**stranger.signed_in(), "token": token})
+    assert asked.json == {"active": False}, "nobody is told of another's token, or ends it"
     assert read["exp"] - read["iat"] == LIFETIME.total_seconds()
     asked = partner.client.post("/-/oauth/introspect", data={**partner.signed_in(), "token": token})
     assert asked.json["active"] is True
@@ -414,18 +551,24 @@ def test_point_37_one_partner_may_hold_several_grants_of_one_citizen(host, kari,
 
 
 def test_point_44_nobody_becomes_a_partner_by_registering_oneself(host, partner):
-    made = partner.client.post(
-        "/-/oauth/register",
-        json={
-            "redirect_uris": [REDIRECT],
-            "client_name": "Nesten en partner",
-            "token_endpoint_auth_method": "private_key_jwt",
-            "jwks": {"keys": [new_key().as_dict(private=False)]},
-        },
+    before, key = partners.list_partners(host), new_key()
+    described = {
+        "redirect_uris": [REDIRECT],
+        "client_name": "Nesten en partner",
+        "jwks": {"keys": [key.as_dict(private=False)]},
+    }
+    refused = partner.client.post(
+        "/-/oauth/register", json=described | {"token_endpoint_auth_method": "private_key_jwt"}
     )
-    assert made.status_code in {201, 400}
-    client_id = (made.json or {}).get("client_id", "p-none")
-    assert client_id not in {each.client_id for each in partners.list_partners(host)}
+    assert (refused.status_code, refused.json["error"]) == (400, "invalid_client_metadata")
+    app = partner.client.post("/-/oauth/register", json=described | {"token_endpoint_auth_method": "none"})
+    assert app.status_code == 201
+    name = app.json["client_id"]
+    assertion = partner.assertion(key=key, iss=name, sub=name)
+    assert partner.push(assertion=assertion, client_id=name).json["error"] == "invalid_client"
+    unsigned = partner.push(client_id=name, client_assertion=None, client_assertion_type=None)
+    assert unsigned.json["error"] == "unauthorized_client", "an app may not ask as a partner does"
+    assert partners.list_partners(host) == before
 
 
 def request_object(host, partner, *, key=None, header=None, without=(), **claims):

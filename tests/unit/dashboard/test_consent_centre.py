@@ -140,6 +140,7 @@ def test_two_tabs_one_answer(pages):
     fields = {"csrf": token, "kind": "grocery-line", "granularity": "event", "duration": "P3M", "answer": "give"}
     first = kari.client.post(address, data=fields, headers={"Accept": "text/html"})
     second = kari.client.post(address, data=fields, headers={"Accept": "text/html"})
+    assert first.status_code == 303, "a form's fields must not travel on to the partner (FAPI 2.0, point 19)"
     assert "code=" in first.headers["Location"]
     assert second.status_code == 410
     assert "code=" not in second.headers.get("Location", "")
