@@ -34,6 +34,7 @@ from pod_server.identifiers import GrantId
 from pod_server.log import ledger
 from pod_server.log.event import LogEvent
 from pod_server.opening import custodian_vault
+from pod_server.partner_key_sets import with_keys_for
 from pod_server.partners import find_partner
 from pod_server.signatures import SignatureInvalid, base64url
 from pod_server.vault.inbox import OVERHEAD_BYTES
@@ -178,7 +179,9 @@ def _read(host: Host, partner: AuthenticatedPartner, body: bytes) -> tuple[_Sign
         raise SealedDeliveryInvalid(f"The signature's typ is to be {DELIVERY_TYPE}.")
     with host.storage.read() as tx:
         known = find_partner(tx, partner.client_id)
-    keys = [key for key in known.jwks["keys"] if key.get("kid") == unverified.header.get("kid")] if known else []
+    kid = unverified.header.get("kid")
+    known = with_keys_for(host, known, kid) if known else None
+    keys = [key for key in known.jwks["keys"] if key.get("kid") == kid] if known else []
     if len(keys) != 1:
         raise SealedDeliveryInvalid("The signature names no key (kid) that is registered for you.")
     try:

@@ -86,6 +86,15 @@ def fetch_key_set(host: Host, address: str) -> dict[str, Any]:
     """The key set at an address, under the rules for requests that leave the house.
 
     Raises:
+        PartnerInvalid, LookupsBusy: as `fetch_key_set_for`.
+    """
+    return fetch_key_set_for(host, address)[0]
+
+
+def fetch_key_set_for(host: Host, address: str) -> tuple[dict[str, Any], str]:
+    """As `fetch_key_set`, and for how long it holds: the answer's `Cache-Control`, empty where it has none.
+
+    Raises:
         PartnerInvalid: the address is not spoken to, does not answer, or answers something else.
         LookupsBusy: so many other hosts are being waited for that this is to come again.
     """
@@ -97,7 +106,7 @@ def fetch_key_set(host: Host, address: str) -> dict[str, Any]:
         raise PartnerInvalid(f"jwks_uri: {error}") from error
     if answer.status != 200:
         raise PartnerInvalid(f"jwks_uri: it answered {answer.status}")
-    return read_key_set(answer.body)
+    return read_key_set(answer.body), answer.headers.get("cache-control", "")
 
 
 def list_keys(partner: Partner) -> list[Key]:
@@ -117,11 +126,12 @@ def add_key(host: Host, client_id: str, text: str, *, by: By) -> list[Key]:
 
     Raises:
         NoSuchPartner: there is none.
-        PartnerInvalid: no key, or one that is there already, or more than ten in all.
+        PartnerInvalid: no key, or one that is there already, or more than ten in all; or they come from an address.
     """
     added = read_key_set(text)["keys"]
     with host.storage.write(urgent=True) as tx:
         partner = find_partner(tx, client_id) or find(host, client_id)
+        _require_no_address(partner)
         present = [named(key) for key in partner.jwks["keys"]]
         if {thumbprint_of(key) for key in added} & {thumbprint_of(key) for key in present}:
             raise PartnerInvalid("jwks: the key is there already")
@@ -139,10 +149,11 @@ def retire_key(host: Host, client_id: str, thumbprint: str, *, by: By) -> list[K
 
     Raises:
         NoSuchPartner: there is none.
-        PartnerInvalid: no such key, or the last one.
+        PartnerInvalid: no such key, or the last one; or they come from an address.
     """
     with host.storage.write(urgent=True) as tx:
         partner = find_partner(tx, client_id) or find(host, client_id)
+        _require_no_address(partner)
         kept = [key for key in partner.jwks["keys"] if thumbprint_of(key) != thumbprint]
         if len(kept) == len(partner.jwks["keys"]):
             raise PartnerInvalid("jwks: there is no such key")
@@ -151,6 +162,12 @@ def retire_key(host: Host, client_id: str, thumbprint: str, *, by: By) -> list[K
         _write(host, tx, client_id, jwks=json.dumps({"keys": kept}))
         note(host, tx, client_id, by, "retire-key", thumbprint=thumbprint)
     return list_keys(find(host, client_id))
+
+
+def _require_no_address(partner: Partner) -> None:
+    """Hold that the keys are changed here: the next fetch would undo in silence what is done beside the address."""
+    if partner.about.get("jwks_uri"):
+        raise PartnerInvalid("jwks: they are fetched from your address; change them there")
 
 
 def change_addresses(

@@ -373,16 +373,21 @@ def list_partners(host: Host) -> list[Partner]:
 def rotate_keys(host: Host, client_id: str, jwks: Mapping[str, Any]) -> Partner:
     """Replace a partner's keys; what the old ones signed is refused from the commit on.
 
+    An address that they were fetched from is asked no more: it would bring the old ones back.
+
     Raises:
         NoSuchPartner: no active partner has this identifier.
         PartnerInvalid: the keys are not as they must be.
     """
     keys = check_keys(jwks)
     with host.storage.write(urgent=True) as tx:
+        before = find_partner(tx, client_id)
+        about = {} if before is None else {key: value for key, value in before.about.items() if key != "jwks_uri"}
         changed = tx.execute(
-            "UPDATE partner SET jwks = ?, changed_at = ? WHERE client_id = ? AND state <> 'removed'",
-            (json.dumps(keys), microseconds(host.clock.now()), client_id),
+            "UPDATE partner SET jwks = ?, about = ?, changed_at = ? WHERE client_id = ? AND state <> 'removed'",
+            (json.dumps(keys), json.dumps(about), microseconds(host.clock.now()), client_id),
         )
+        tx.execute("DELETE FROM partner_key_set WHERE client_id = ?", (client_id,))
         partner = find_partner(tx, client_id)
     if not changed or partner is None:
         raise NoSuchPartner("No partner has this client identifier.")
@@ -400,6 +405,7 @@ def remove_partner(host: Host, client_id: str) -> None:
             "UPDATE partner SET state = 'removed', changed_at = ? WHERE client_id = ? AND state <> 'removed'",
             (microseconds(host.clock.now()), client_id),
         )
+        tx.execute("DELETE FROM partner_key_set WHERE client_id = ?", (client_id,))
         tx.execute("DELETE FROM refresh_token WHERE client_id = ?", (client_id,))
         tx.execute("DELETE FROM authorization_code WHERE client_id = ?", (client_id,))
         tx.execute("DELETE FROM pushed_request WHERE client_id = ?", (client_id,))

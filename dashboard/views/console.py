@@ -23,6 +23,7 @@ from pod_server import (
     console_sessions,
     outbox,
     partner_deliveries,
+    partner_key_sets,
     partner_keys,
     partner_limits,
     partner_notices,
@@ -147,10 +148,29 @@ def keys(host: Host, *, problem: PartnerInvalid | None = None) -> Response:
         seen,
         "keys",
         keys=partner_keys.list_keys(seen.partners),
+        fetching=_fetching_words(host, seen),
         problem=problem_words(seen.visit, problem) if problem else None,
         base_url=host.base_url,
         status=422 if problem else 200,
     )
+
+
+def _fetching_words(host: Host, seen: Desk) -> dict[str, str] | None:
+    """How the address of the partner's keys stands; None where the keys are changed on the page itself."""
+    address = seen.partners.about.get("jwks_uri", "")
+    if not address:
+        return None
+    t, w = seen.visit.words, seen.visit.wording
+    known = partner_key_sets.read_fetching(host, seen.partners)
+    if known is None:
+        return {"address": address, "state": str(t("console.keys-first")), "failure": ""}
+    state = t("console.keys-fetched", at=w.when(known.fetched)) if known.fetched else t("console.keys-first")
+    failure = ""
+    if known.failure:
+        is_over = known.kept_until <= host.clock.protocol_now()
+        key = "console.keys-over" if is_over else "console.keys-failing"
+        failure = str(t(key, at=w.when(known.tried), until=w.when(known.kept_until)))
+    return {"address": address, "state": str(state), "failure": failure, "detail": known.failure}
 
 
 def _lasting_change(host: Host, change: Callable[[Desk], object], done: str) -> AnyResponse:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
-from pod_server import partner_limits, partners
+from pod_server import partner_key_sets, partner_limits, partners
 from pod_server.authorization_server import apps, jose, scripts
 from pod_server.authorization_server.dpop import AHEAD, moment_of
 from pod_server.authorization_server.errors import OAuthError
@@ -145,6 +145,7 @@ def _partner(host: Host, form: Mapping[str, str], *, stopped_too: bool) -> Partn
     if partner is None or partner.state == partners.REMOVED:
         raise _refused("no partner has this identifier and key")
     wanted = assertion.unverified.header.get("kid")
+    partner = partner_key_sets.with_keys_for(host, partner, wanted)
     keys = [key for key in partner.jwks["keys"] if wanted is None or key.get("kid") == wanted]
     if len(keys) != 1:
         raise _refused("no partner has this identifier and key")

@@ -13,6 +13,7 @@ from pod_server import signing_keys
 from pod_server.authorization_server import jose
 from pod_server.authorization_server.dpop import AHEAD, moment_of
 from pod_server.authorization_server.errors import OAuthError
+from pod_server.partner_key_sets import with_keys_for
 from pod_server.signatures import sign_jws
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def parameters_of_object(host: Host, partner: Partner, form: Mapping[str, str]) 
         if str(unverified.header.get("typ", "jwt")).lower() not in _TYPES:
             raise _refused("typ is to be oauth-authz-req+jwt")
         wanted = unverified.header.get("kid")
+        partner = with_keys_for(host, partner, wanted)
         keys = [key for key in partner.jwks["keys"] if wanted is None or key.get("kid") == wanted]
         if len(keys) != 1:
             raise _refused("no key of the partner's has this kid")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from pod_server import acting, partners
+from pod_server import acting, partner_key_sets, partners
 from pod_server.authorization_server import jose
 from pod_server.authorization_server.dpop import AHEAD, moment_of
 from pod_server.authorization_server.errors import OAuthError
@@ -113,6 +113,8 @@ def verify_word(host: Host, text: str, typ: str, longest: timedelta) -> SignedWo
         raise refused
     with host.storage.read() as tx:
         principal = partners.find_partner(tx, issuer)
+    if principal is not None:
+        principal = partner_key_sets.with_keys_for(host, principal, kid)
     keys = [] if principal is None else [key for key in principal.jwks["keys"] if kid is None or key.get("kid") == kid]
     if principal is None or principal.state == partners.REMOVED or len(keys) != 1:
         raise refused

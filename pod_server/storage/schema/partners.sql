@@ -36,6 +36,16 @@ CREATE TABLE IF NOT EXISTS acting_partner (
   PRIMARY KEY (principal, actor)
 );
 
+-- When the keys of a partner with an address for them were last fetched there, and until when they hold; real time.
+CREATE TABLE IF NOT EXISTS partner_key_set (
+  client_id TEXT PRIMARY KEY,
+  fetched_at BIGINT,           -- NULL where they have not come since the application
+  fresh_until BIGINT NOT NULL,
+  kept_until BIGINT NOT NULL,
+  tried_at BIGINT NOT NULL,
+  failure TEXT NOT NULL        -- empty where the last try brought them
+);
+
 -- Who is signed in to a partner's console or to the operator's pages. What a row says is sealed for this host, so that a
 -- row made by hand opens nothing.
 CREATE TABLE IF NOT EXISTS console_session (

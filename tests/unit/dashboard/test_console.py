@@ -5,17 +5,21 @@ from __future__ import annotations
 import io
 import json
 import re
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from console import CONSOLE, TEXTS, Desk, a_partner, an_operator, application
 from oauth_client import PartnerClient, doors, new_key
+from solid_app import Elsewhere, house
 
 from partner_bridge.delivery import Item, ItemAnswer
 from partner_bridge.outbox import send_waiting
 from partner_bridge.receipts import issue_receipt
 from pod_server import grants
 from pod_server.authorization.errors import refusal_error
+from pod_server.console_sessions import create_link
+from pod_server.partner_key_sets import with_keys_for
 from pod_server.partner_standing import acts
 from pod_server.partners import find_partner
 
@@ -119,6 +123,25 @@ def test_a_refused_application_tells_why_and_is_sent_again(partner, operator):
     assert "Formålet er uklart." in partner.get(CONSOLE).text
     partner.post(f"{CONSOLE}/apply-again", CONSOLE)
     assert standing(partner).state == "applied"
+
+
+def test_keys_at_an_address_are_shown_with_how_it_stands(city, pages):
+    elsewhere, address = Elsewhere(), "https://keys.example/jwks"
+    elsewhere.put(address, {"keys": [new_key().as_dict(private=False)]})
+    host = replace(pages.host, outbound=elsewhere)
+    app = house(host)
+    desk = a_partner(host, app, jwks="", jwks_uri=address)
+    page = f"{CONSOLE}/keys"
+    shown = desk.get(page).text
+    assert address in shown
+    assert f"{page}/add" not in shown
+    assert "again when you next sign something" in shown
+    for after, said in ((0, "Last fetched"), (2, "hold until"), (25, "no longer hold")):
+        city.clock.advance(timedelta(hours=after))
+        with_keys_for(host, standing(desk), "k1")
+        desk.enter(create_link(host, "partner", client_id=desk.client_id, name="Kari"))
+        assert said in desk.get(page).text
+        elsewhere.documents.clear()
 
 
 def test_keys_overlap_while_they_are_changed(partner):
