@@ -283,6 +283,28 @@ def test_what_lies_in_the_future_here_is_refused_and_counted(file, tmp_path):
     early.key_store.close()
 
 
+def test_a_file_tells_who_sent_for_what_purpose_and_the_old_consents_and_log_lie_in_the_new_pod(file, there):
+    """Points 23 and 24 of the checklist: recipients and purposes in one file, and nothing of them lost on the way."""
+    old = contents(file)
+    held, log = json.loads(old["grants.json"]), json.loads(old["log.json"])
+    assert {each["partner"] for each in held} == {"Strømmen AS", "Butikken AS"}
+    for each in held:
+        assert each["terms"]["purpose"]
+        assert sorted(each["terms"]["kinds"]) == ["electricity-reading", "grocery-line"]
+        assert (each["state"], each["accepted"], [event["kind"] for event in each["events"]]) == (
+            "active",
+            32,
+            ["given"],
+        )
+    assert verify_log(log).size == len(log["events"]) > 4
+    loaded = load_pod(there, file, actor=MOVER)
+    opened = opened_pod(there, "kari")
+    path = loaded.archive.removeprefix(f"{THERE}/kari/")
+    with there.storage.read() as tx:
+        kept = [documents.get(tx, opened, each).content for each in (path, path.replace("log-", "consents-"))]
+    assert [json.loads(each) for each in kept] == [log, held]
+
+
 def test_export_and_load_from_the_command_line(file, tmp_path):
     def run(*arguments, code=0):
         done = CliRunner().invoke(main, [*arguments, "--json"])

@@ -109,6 +109,19 @@ def test_turtle_and_json_ld_are_one_graph(reader):
     assert slug(reader.get(f"{grant}/figures", "image/png")) == "not-acceptable"
 
 
+def test_nothing_is_handed_out_when_its_leaf_cannot_be_written(reader, kari, monkeypatch):
+    """Point 33 of the consent checklist, at the door where partners read."""
+    grant = reader.given()
+    assert reader.get(f"{grant}/figures?figure=footprint-month").json()["part"]
+    with monkeypatch.context() as patch:
+        patch.setattr("partner_bridge.reading.append_to_log", lambda *_, **__: 1 / 0)
+        answer = reader.get(f"{grant}/figures")
+    assert answer.status_code == 500
+    assert "part" not in answer.json()
+    (view,) = (view for view in grants.list_grants(kari.host, kari.pod_id) if view.grant.id == grant)
+    assert view.reads == 1
+
+
 def test_every_reading_is_one_leaf_with_who_what_and_why(reader, kari):
     grant = reader.given()
     before = len(log_of(kari))

@@ -380,6 +380,23 @@ def test_what_is_not_rdf_is_not_patched(door):
     assert door("PATCH", "private/photo", N3 + "solid:inserts { <a> <b> <c> } .", type_="text/n3").status_code == 409
 
 
+def test_nothing_is_read_or_written_when_its_leaf_cannot_be_written(door, monkeypatch):
+    """Point 33 of the consent checklist, at the Solid door."""
+    door.put("private/a", "<> <urn:p> 1 .")
+    with monkeypatch.context() as patch:
+        patch.setattr("pod_server.lifecycle.append_to_log", lambda *_, **__: 1 / 0)
+        answers = (
+            door.get("private/a"),
+            door.put("private/a", "<> <urn:p> 2 ."),
+            door.put("private/b", ""),
+            door("DELETE", "private/a"),
+        )
+    assert [answer.status_code for answer in answers] == [500] * 4
+    assert all(b"urn:p" not in answer.get_data() for answer in answers)
+    assert b"urn:p" in door.get("private/a").get_data()
+    assert door.get("private/b").status_code == 404
+
+
 def test_every_write_leaves_a_leaf_in_the_log_and_reading_ones_own_leaves_one_an_hour(door, city, kari):
     from pod_server.log.ledger import load_tree
 

@@ -228,6 +228,18 @@ def test_the_days_quota_takes_what_fits_and_refuses_the_rest(host, city, kari):
     assert len(stored(host, kari)) == 7
 
 
+def test_nothing_is_taken_in_when_its_leaf_cannot_be_written(host, kari, strommen, monkeypatch):
+    """Point 33 of the consent checklist, at the partners' door."""
+    deliver(host, strommen.permit, [reading(0)])
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "append", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            append(host, [Delivery(strommen.permit, [reading(1)])])
+    assert len(stored(host, kari)) == 1
+    assert use_of(host, kari, strommen.grant) == (1, 0, 0)
+    assert deliver(host, strommen.permit, [reading(1)]) == ["accepted"]
+
+
 def test_a_locked_pod_refuses_and_its_log_says_so(host, kari, strommen):
     deliver(host, strommen.permit, [reading(0)])
     host.key_store.remove_slot(kari.pod_id, "custodian")

@@ -57,6 +57,9 @@ def test_narrowing_keeps_within_what_was_asked():
     assert result.kinds == {"grocery-line"}
     assert result.expires_at == TERMS.expires_at
     assert result.history_from == TERMS.history_from
+    sooner, later = TERMS.expires_at - timedelta(days=1), TERMS.history_from + timedelta(days=1)
+    result = narrowed(TERMS, expires_at=sooner, history_from=later)
+    assert (result.expires_at, result.history_from, result.kinds) == (sooner, later, TERMS.kinds)
 
 
 @pytest.mark.parametrize(

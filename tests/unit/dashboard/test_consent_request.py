@@ -83,6 +83,23 @@ def test_who_what_why_how_long_and_how_to_take_it_back_are_told(asked):
         assert words in page
 
 
+def test_who_answers_for_it_where_it_lies_and_who_sees_it_are_told(asked, pages):
+    """Point 3 of the checklist: controller and contact, storage, third parties, how far back, and what a no costs."""
+    kari, partner, address = asked
+    about = json.dumps({"contact": "personvern@rema.example"})
+    with pages.host.storage.write() as tx:
+        tx.execute("UPDATE partner SET about = ? WHERE client_id = ?", (about, partner.partner.client_id))
+    page = kari.get(address).text
+    told = dict(re.findall(r"<dt>(.*?)</dt><dd[^>]*>(.*?)</dd>", page, re.DOTALL))
+    assert "Rema 1000 for det de sender" in told["Hvem har ansvaret?"]
+    assert "Kontakt: personvern@rema.example." in told["Hvem har ansvaret?"]
+    assert "Kryptert i poden din, under en nøkkel for dette samtykket alene." in told["Hvor lagres det?"]
+    assert "ingen andre partnere får vite om dem" in told["Hvem ser det?"]
+    assert re.search(r"\b20\d\d\b", told["Hvor langt tilbake?"])
+    assert "Alt annet virker som før." in told["Hva skjer om du sier nei?"]
+    assert "Ett trykk" in told["Hvordan trekker du det?"]
+
+
 def test_giving_gives_what_was_ticked_and_nothing_more(asked, pages):
     kari, _, address = asked
     given = answer(kari, address, kind=["grocery-line"], granularity="event", duration="P3M", answer="give")
