@@ -12,6 +12,7 @@ import msgspec
 from flask import Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from partner_bridge.answers import answer_right
 from partner_bridge.bulk import MOST_BYTES, PIECE_BYTES, KeptDelivery, take_in_lines
 from partner_bridge.channels.push import BODY_LIMIT_BYTES, JSON, NDJSON, read_activities, read_payloads
 from partner_bridge.channels.webhook import BODY_LIMIT_BYTES as WEBHOOK_LIMIT_BYTES
@@ -127,6 +128,13 @@ def register(app: Flask, host: Host) -> None:
         answer.headers["Cache-Control"] = "no-store"
         answer.headers["Vary"] = "Accept"
         return answer
+
+    @app.put("/bridge/grants/<grant>/rectifications/<said>/answer")
+    def put_answer(grant: str, said: str) -> Response:
+        partner = verify_partner_request(host, request)
+        if request.mimetype != JSON:
+            raise MediaTypeUnknown("an answer is application/json")
+        return _json(answer_right(host, partner, grant, said, _body()))
 
     @app.post("/bridge/sealed-deliveries")
     def post_sealed_delivery() -> Response:

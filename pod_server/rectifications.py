@@ -8,7 +8,8 @@ do not get it, and the record itself stays as it came, with this beside it.
     taken-back    the citizen lets it count again
 
 The partner is told where the citizen says so: of the consent, of its own activity's id and of the claim, under the
-pairwise name; and then also when the citizen takes it back. It answers by delivering the activity with "correction": true.
+pairwise name; and then also when the citizen takes it back. It answers by delivering the activity with "correction": true,
+or that it is right as it is, and why; that changes nothing but the trail.
 
 Each row is sealed under its grant's key: an erasure takes it along.
 """
@@ -18,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import msgspec
 
@@ -47,8 +48,12 @@ if TYPE_CHECKING:
     from pod_server.storage.ports import Row, Transaction
 
 Claim = Literal["not-mine", "wrong"]
+RightBecause = Literal["checked", "agreed", "customers-own"]
+"""Why a partner leaves a record as it is: looked up at its source, as agreed with the customer, or the customer's own doing."""
+
 OPEN, CORRECTED, TAKEN_BACK = "open", "corrected", "taken-back"
 _LAST = 2**62
+_RIGHT = "right-"
 _COLUMNS = "rectification_id, grant_id, version, epoch, created, sealed"
 
 
@@ -58,7 +63,7 @@ class Step:
 
     Attributes:
         at: The city's time.
-        what: `not-mine`, `wrong`, `told`, `corrected` or `taken-back`.
+        what: `not-mine`, `wrong`, `told`, `corrected`, `taken-back`, or `right-` and the partner's reason.
     """
 
     at: datetime
@@ -94,6 +99,18 @@ class Rectification:
     message_id: str
     created: datetime
     version: int
+
+    @property
+    def since_claim(self) -> tuple[str, ...]:
+        """What happened since the citizen last said what is wrong."""
+        steps = [step.what for step in self.trail]
+        last = max(number for number, what in enumerate(steps) if what in get_args(Claim))
+        return tuple(steps[last + 1 :])
+
+    @property
+    def right_because(self) -> str:
+        """The reason why its partner says that it is right as it is; "" where it has not said so of this claim."""
+        return next((what.removeprefix(_RIGHT) for what in self.since_claim if what.startswith(_RIGHT)), "")
 
 
 class _Content(msgspec.Struct, frozen=True, array_like=True):
@@ -207,6 +224,42 @@ def tell_partner(host: Host, open_pod: OpenPod, rectification_id: str) -> Rectif
         if said.state != OPEN:
             return said
         return _tell(host, tx, open_pod, _grant(host, tx, open_pod, said.grant), said, host.clock.now())
+
+
+def answer_right(host: Host, open_pod: OpenPod, rectification_id: str, because: RightBecause) -> Rectification:
+    """The partner answers that the activity is right as it is. The citizen decides: until then it does not count.
+
+    Its first answer to a claim stands; another one changes nothing, nor does one that comes when the matter is closed.
+
+    Args:
+        host: The host.
+        open_pod: Open under the Permit of the grant under which the activity came.
+        rectification_id: As the partner was told.
+        because: Why.
+
+    Raises:
+        PermitExceeded: this is no partner.
+        NoSuchGrant: it was erased meanwhile.
+        NoSuchActivity: the partner was told of no such matter under this grant.
+    """
+    if open_pod.permit.authority != "grant" or open_pod.permit.grant is None:
+        raise PermitExceeded
+    with host.storage.write() as tx:
+        at = host.clock.now()
+        grant = _grant(host, tx, open_pod, open_pod.permit.grant)
+        rows = tx.all(
+            f"SELECT {_COLUMNS} FROM rectification WHERE pod_id = ? AND grant_id = ? AND rectification_id = ?",
+            (open_pod.pod_id, grant.id, rectification_id),
+        )
+        said = _opened(open_pod, rows[0]) if rows else None
+        # What the citizen keeps to themselves is nothing that a partner could find out here.
+        if said is None or "told" not in said.since_claim:
+            raise NoSuchActivity
+        if said.state != OPEN or said.right_because:
+            return said
+        said = _save(tx, open_pod, _changed(said, OPEN, Step(at, f"{_RIGHT}{because}")))
+        _log(tx, open_pod, grant, said, "dispute-answered", at)
+    return said
 
 
 def is_reachable(tx: Transaction, grant: Grant) -> bool:
@@ -384,7 +437,7 @@ def _tell(  # noqa: PLR0917 - called in three places
     host: Host, tx: Transaction, open_pod: OpenPod, grant: Grant, said: Rectification, at: datetime
 ) -> Rectification:
     """Put the message down, once for each claim; nothing where the partner has no address."""
-    if (said.trail and said.trail[-1].what == "told") or not is_reachable(tx, grant):
+    if said.trail[-1].what == "told" or said.right_because or not is_reachable(tx, grant):
         return said
     message_id = _send(host, tx, open_pod, grant, said, "activity-disputed", at)
     told = _save(tx, open_pod, _with(_changed(said, said.state, Step(at, "told")), message_id=message_id))

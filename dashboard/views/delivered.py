@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from werkzeug.wrappers import Response as AnyResponse
 
     from dashboard.frame import Visit
+    from dashboard.i18n.catalogue import Catalogue
     from pod_server.activities import StoredActivity
     from pod_server.host import Host
     from pod_server.opening import OpenPod
@@ -163,11 +164,18 @@ def rectification(host: Host, rectification_id: str) -> Response:
         said=said,
         row=found,
         now=t(f"dispute.now-{said.state}-{said.claim}", partner=view.partner_name),
-        message=t(f"dispute.message-{sent.state}", partner=view.partner_name) if sent and said.state == "open" else "",
+        message=_message(t, said, sent.state if sent else "", view.partner_name),
         trail=[TrailLine(step.at, t(f"dispute.step-{step.what}", partner=view.partner_name)) for step in said.trail],
         may_tell=said.state == "open" and reachable and not was_told,
         request_path=f"/-/rectifications/{rectification_id}",
     )
+
+
+def _message(t: Catalogue, said: Rectification, sent: str, partner: str) -> str:
+    """How far an open matter has come with its partner; "" where it knows nothing of it."""
+    if said.state != rectifications.OPEN or not (sent or said.right_because):
+        return ""
+    return t(f"dispute.message-{'right' if said.right_because else sent}", partner=partner)
 
 
 def take_back(host: Host, rectification_id: str) -> AnyResponse:

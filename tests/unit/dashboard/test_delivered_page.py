@@ -160,3 +160,21 @@ def test_with_the_partner_the_trail_is_erased(kari):
     grants.erase(kari.host, kari.browsing.pod_id, kari.grant, actor=CITIZEN)
     assert kari.browsing.get(said).status_code == 404
     assert "er slettet" in kari.page()
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("nb", "Rema 1000 svarte: kontrollert ved kilden, og riktig"),
+        ("nn", "Rema 1000 svara: kontrollert ved kjelda, og rett"),
+        ("en", "Rema 1000 answered: checked at the source, and right"),
+    ],
+)
+def test_the_partners_answer_that_it_is_right_is_shown_and_the_citizen_decides(kari, language, words):
+    said = kari.press("wrong")
+    as_partner = open_pod(kari.host, permit_again(kari.host, kari.partner, kari.grant))
+    rectifications.answer_right(kari.host, as_partner, said.rpartition("/")[2], "checked")
+    kari.browsing.client.set_cookie("tvilling_language", language)
+    page = kari.browsing.get(said).text
+    assert words in page
+    assert f"{said}/take-back" in page, "it does not count until the citizen lets it"
