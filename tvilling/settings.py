@@ -120,7 +120,8 @@ class Settings:
                 "--keys-url and --database-url name one database: a backup of the data would hold the keys. Give the keys "
                 "a database of their own"
             )
-        if self.is_loopback and not (self.listen.is_loopback and self.live_listen.is_loopback):
+        without_tls = self.is_loopback or urlsplit(self.base_url).scheme != "https"
+        if without_tls and not (self.listen.is_loopback and self.live_listen.is_loopback):
             raise SettingsError(
                 "listening for other machines needs the https address by which they come: give it with --base-url"
             )

@@ -21,6 +21,12 @@ def test_nobody_listens_for_other_machines_under_the_relaxed_rules_of_this_one(l
         settings(listen, live_listen)
 
 
+@pytest.mark.parametrize("base_url", ["http://tvilling.example", "tvilling.example", "ftp://tvilling.example"])
+def test_an_address_without_tls_is_not_the_one_by_which_others_come(base_url):
+    with pytest.raises(SettingsError, match="https"):
+        settings("0.0.0.0:8080", "0.0.0.0:8081", base_url)
+
+
 def test_behind_an_https_address_every_rule_holds():
     assert not settings("0.0.0.0:8080", "0.0.0.0:8081", "https://tvilling.example").is_loopback
 
