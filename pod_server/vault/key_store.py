@@ -743,12 +743,11 @@ class KeyStore:
         return frozenset(PodId(pod_id) for (pod_id,) in rows)
 
     def close(self) -> None:
-        """Let go of every connection."""
+        """Let go of every connection; one that another thread is asking at this moment ends with its answer."""
+        # Not closed by hand: SQLite dies of a connection that is closed under a running statement. What nobody
+        # holds any more closes itself.
         with self._guard:
-            connections, self._connections = self._connections, []
-        for connection in connections:
-            with contextlib.suppress(sqlite3.Error):
-                connection.close()
+            self._connections = []
         self._of_thread = threading.local()
 
     # Connections

@@ -158,3 +158,27 @@ except KeyStoreUnavailable:
     assert len(whole) == made
     assert all(len(house.key_store.keyring(pod_id)) == 4 for pod_id in whole)
     assert house.vault(5000).vault.has_scope(Scope("own"))
+
+
+def test_closing_while_other_threads_read_ends_no_process(tmp_path):
+    # A process of its own: a connection closed under a running statement is a segmentation fault, not an exception.
+    script = """
+import sys, threading
+sys.path[:0] = [sys.argv[1], sys.argv[2]]
+from pathlib import Path
+from hosts import key_store_in
+store = key_store_in(Path(sys.argv[3]))
+ended = threading.Event()
+def read():
+    while not ended.is_set():
+        store.pods_with_keys()
+threads = [threading.Thread(target=read) for _ in range(4)]
+[each.start() for each in threads]
+for _ in range(100):
+    store.close()
+ended.set()
+[each.join() for each in threads]
+"""
+    arguments = [sys.executable, "-c", script, TESTS, str(Path(TESTS).parent), str(tmp_path)]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
