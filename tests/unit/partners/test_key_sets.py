@@ -88,7 +88,9 @@ def test_an_address_that_never_answered_again_leaves_the_applications_keys_for_a
 
 
 @pytest.mark.parametrize(
-    "body", [b"{", b'{"keys": []}', json.dumps(ECKey.generate_key("P-256").as_dict(private=True)).encode()]
+    "body",
+    [b"{", b'{"keys": []}', json.dumps(ECKey.generate_key("P-256").as_dict(private=True)).encode()],
+    ids=["cut", "empty", "a private key"],
 )
 def test_what_is_no_key_set_changes_nothing(partner, body):
     partner.keys.answer(200, body)
