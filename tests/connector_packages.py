@@ -46,6 +46,9 @@ def install(site, package: str, modules: dict[str, str], entries: dict[str, str]
     (info / "entry_points.txt").write_text("[tvilling.connectors]\n" + "\n".join(lines) + "\n" if lines else "")
     for name, source in modules.items():
         (site / f"{name}.py").write_text(textwrap.dedent(source))
+    for name in extra:
+        (site / name).parent.mkdir(exist_ok=True)
+        (site / name).write_text("")
     files = [f"{name}.py" for name in modules] + list(extra) + [f"{info.name}/METADATA"]
     (info / "RECORD").write_text("".join(f"{file},,\n" for file in files))
     return package

@@ -41,7 +41,7 @@ def client(host, monkeypatch):
     app = Flask("flood")
     http_problems.register(app, host)
     monkeypatch.setattr(
-        partner_bridge.routes, "verify_partner_request", lambda *_: AuthenticatedPartner("p-1", "Flood", None, "")
+        partner_bridge.routes, "verify_partner_request", lambda *_, **__: AuthenticatedPartner("p-1", "Flood", None, "")
     )
     partner_bridge.routes.register(app, host)
     return app.test_client()

@@ -31,6 +31,7 @@ from pod_server.log.errors import LogBroken
 from pod_server.log.ledger import all_events, load_tree, log_verifier_key
 from pod_server.log.restoration import verify_restored
 from pod_server.log.verification import verify_segments
+from pod_server.opening import find_pod
 from pod_server.partner_standing import By
 from pod_server.partners import list_partners
 from pod_server.pods import create_pod, open_pod
@@ -38,6 +39,7 @@ from pod_server.vault.vault import unlock_with_custodian
 from research_views.budget import RHO_A_MONTH, charge
 from tvilling.app import create_host
 from tvilling.cli import main
+from tvilling.commands.frame import Frame
 from tvilling.in_use import hold
 from tvilling.settings import Settings
 
@@ -73,6 +75,19 @@ def test_a_locked_pod_opens_by_its_passphrase_alone_and_the_answer_says_what_the
     assert "passphrase" in tvilling("pod", "unlock", "kari", "--passphrase-file", "-", stdin="not this", code=1)
     assert tvilling("pod", "unlock", "kari", "--passphrase-file", "-", stdin=PASSPHRASE)["state"] == "open"
     assert tvilling("citizen", "credentials", "kari")["client_id"]
+
+
+def test_locking_and_unlocking_by_command_are_lines_in_the_citizens_log_with_who_did_it(tvilling, tmp_path):
+    add_kari(tvilling)
+    tvilling("pod", "lock", "kari", "--passphrase-file", "-", stdin=PASSPHRASE)
+    tvilling("pod", "unlock", "kari", "--passphrase-file", "-", stdin=PASSPHRASE)
+    host = create_host(Frame(data=tmp_path / "data", base_url=None, as_json=True).settings())
+    with closing(host.storage), host.storage.read() as tx:
+        pod = find_pod(tx, "kari")
+        vault = unlock_with_custodian(host.host_key, host.key_store, pod.pod_id)
+        said = [(each.event.action, each.event.actor.kind) for each in all_events(tx, vault, pod.pod_id)]
+    assert ("lock-pod", "operator-assisted") in said
+    assert ("leave-pod-open", "operator-assisted") in said
 
 
 def test_an_operator_locks_at_once_without_the_passphrase_and_is_told_what_that_does_not_do(tvilling):

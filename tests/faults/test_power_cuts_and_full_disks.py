@@ -61,6 +61,12 @@ ELSEWHERE = {
         "PostgreSQL's alone: test_postgresql_crashes.py"
     ),
     "hand_over INSERT": "a witness's own database, on another machine: tests/attacks/test_t31_log_against_its_witnesses.py",
+    "rectification INSERT, rectification UPDATE": (
+        "one transaction each, in no life yet: tests/unit/pods/test_rectifications.py"
+    ),
+    "partner_key_set INSERT, partner_key_set UPDATE, partner_key_set DELETE": (
+        "kept so that a partner is not asked each time, and fetched again: tests/unit/partners/test_key_sets.py"
+    ),
     "minute DELETE, minute INSERT": "the local agent's own file, at a citizen's home: tests/unit/partner_bridge/test_han_agent.py",
     "x DELETE, x INSERT": "tables by a list that the schema gives: removals, restores, moves",
 }
