@@ -61,6 +61,9 @@ ELSEWHERE = {
         "PostgreSQL's alone: test_postgresql_crashes.py"
     ),
     "hand_over INSERT": "a witness's own database, on another machine: tests/attacks/test_t31_log_against_its_witnesses.py",
+    "acting_partner INSERT, acting_partner DELETE": (
+        "leave to act for a partner, one transaction each, in no life yet: tests/attacks/test_t53_integrators.py"
+    ),
     "rectification INSERT, rectification UPDATE": (
         "one transaction each, in no life yet: tests/unit/pods/test_rectifications.py"
     ),
