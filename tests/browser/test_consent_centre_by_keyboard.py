@@ -49,6 +49,7 @@ def grant(kari):
 
 def press(page, name):
     """Tab to the control of this name and press Enter, as somebody without a mouse does."""
+    page.wait_for_load_state()  # what is pressed while a page comes is pressed on the one before
     for _ in range(MOST_TABS):
         page.keyboard.press("Tab")
         if page.evaluate("(document.activeElement.ariaLabel || document.activeElement.innerText || '').trim()") == name:
