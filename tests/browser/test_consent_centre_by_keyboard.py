@@ -14,7 +14,7 @@ from pod_server import grants
 from pod_server.opening import find_pod
 
 NAME = "Tastaturbutikken AS"
-MOST_TABS = 150
+MOST_TABS = 500
 
 
 @pytest.fixture
