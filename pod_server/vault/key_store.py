@@ -744,11 +744,15 @@ class KeyStore:
 
     def close(self) -> None:
         """Let go of every connection; one that another thread is asking at this moment ends with its answer."""
-        # Not closed by hand: SQLite dies of a connection that is closed under a running statement. What nobody
-        # holds any more closes itself.
+        # Other threads' are not closed by hand: SQLite dies of a connection that is closed under a running statement.
+        # What nobody holds any more closes itself.
+        own: sqlite3.Connection | None = getattr(self._of_thread, "connection", None)
         with self._guard:
             self._connections = []
         self._of_thread = threading.local()
+        if own is not None:
+            with contextlib.suppress(sqlite3.Error):
+                own.close()
 
     # Connections
 
