@@ -16,6 +16,7 @@ from pod_server.storage.binary_files import BinaryFiles
 if TYPE_CHECKING:
     from pod_server.authorization_server.replay import Replay
     from pod_server.clock import Clock
+    from pod_server.left_out import ToldTwice
     from pod_server.log.checkpoint import VerifierKey
     from pod_server.notifications.signal import Signal
     from pod_server.outbound import Outbound
@@ -38,6 +39,7 @@ class Host:
         signal: Wakes other processes when a pod has changed.
         replay: Remembers one-use identifiers of proofs and assertions across processes, and machines.
         outbound: Makes requests to other hosts under the outbound rules.
+        told_twice: Which records another one of the same event stands for; the twin's answer.
         data_folder: Where the embedded database, the keys and the runtime files lie.
         allow_insecure: True on loopback without TLS (the demo and tests): cookies lack `Secure`.
         lookups: What other hosts answered this process lately.
@@ -59,6 +61,7 @@ class Host:
     replay: Replay
     outbound: Outbound
     data_folder: Path
+    told_twice: ToldTwice
     allow_insecure: bool = False
     lookups: Lookups = field(default_factory=Lookups, compare=False, repr=False)
     signing_keys: SigningKeys = field(default_factory=SigningKeys, compare=False, repr=False)

@@ -74,6 +74,22 @@ def load(tx: Transaction, open_pod: OpenPod) -> Household:
     """
     if open_pod.permit.authority not in {"owner", "mandate", "release"}:
         raise PermitExceeded
+    return _load(tx, open_pod)
+
+
+def size_of(tx: Transaction, open_pod: OpenPod) -> int:
+    """Among how many what is the household's is divided: for whoever reads all the activities anyway.
+
+    Raises:
+        PermitExceeded: somebody else asks.
+        PodError: the pod has no household.
+    """
+    if not open_pod.permit.reads_as_owner:
+        raise PermitExceeded
+    return _load(tx, open_pod).household_size
+
+
+def _load(tx: Transaction, open_pod: OpenPod) -> Household:
     row = tx.one("SELECT version, epoch, sealed FROM household WHERE pod_id = ?", (open_pod.pod_id,))
     if row is None:
         raise PodError("The pod has no household.")

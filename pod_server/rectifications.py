@@ -319,6 +319,17 @@ def listed(tx: Transaction, open_pod: OpenPod, grant: str | None = None) -> list
     return sorted(found, key=lambda each: (each.created, each.rectification_id), reverse=True)
 
 
+def said_in(tx: Transaction, open_pod: OpenPod) -> list[Rectification]:
+    """What the citizen said, for whoever reads the whole pod's activities as the citizen may (the Solid door, exports).
+
+    Raises:
+        PermitExceeded: this is a partner, a reader under a consent, or the public.
+    """
+    if not open_pod.permit.reads_as_owner:
+        raise PermitExceeded
+    return _rows(tx, open_pod)
+
+
 def find(tx: Transaction, open_pod: OpenPod, rectification_id: str) -> Rectification:
     """One of them.
 

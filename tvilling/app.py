@@ -22,10 +22,11 @@ from pod_server.witnessing import parse_witness
 from tvilling.data_folder import DATABASE_FILE, make_folders_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from wsgiref.types import StartResponse, WSGIApplication
 
     from pod_server.clock import Clock
+    from pod_server.left_out import CountedInstead
     from pod_server.storage.ports import Storage
     from tvilling.settings import Settings
 
@@ -110,6 +111,7 @@ def create_host(settings: Settings, *, make_folders: bool = True) -> Host:
         outbound=Outbound(frozenset(settings.allow_outbound)),
         witnesses=tuple(parse_witness(each) for each in settings.witnesses),
         data_folder=settings.data,
+        told_twice=_told_twice,
         allow_insecure=settings.is_loopback,
         quota_bytes=settings.quota_bytes,
         largest_binary_bytes=settings.largest_binary_bytes,
@@ -117,6 +119,13 @@ def create_host(settings: Settings, *, make_folders: bool = True) -> Host:
         connector_packages=settings.connector_packages,
         signing_keys=SigningKeys(timedelta(days=settings.signing_key_days) if settings.signing_key_days else None),
     )
+
+
+def _told_twice(records: Iterable[tuple[str, bytes]]) -> Mapping[tuple[str, str], CountedInstead]:
+    """The twin's answer; loaded when it is first asked for, since most commands never do."""
+    from twin_agent.left_out import told_twice  # noqa: PLC0415
+
+    return told_twice(records)
 
 
 def _signal(settings: Settings, storage: Storage) -> Signal:

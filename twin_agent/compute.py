@@ -22,7 +22,6 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from itertools import groupby
-from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -309,6 +308,53 @@ class Counted:
         return sums
 
 
+@dataclass
+class HoursTold:
+    """Who tells of the hours of one local month, and who counts.
+
+    Attributes:
+        hours: UTC hour → rank and grant of the readings that come first.
+        wholes: UTC hour, rank and grant → meter → the reading of exactly an hour that counts there.
+        longs: Grants and their longer readings that count, of this month or reaching into it, in order.
+    """
+
+    hours: dict[int, tuple[int, str]]
+    wholes: dict[tuple[int, int, str], dict[str, Whole]]
+    longs: list[tuple[str, Long]]
+
+    def covering(self, hour: int) -> tuple[str, Long] | None:
+        """The longer reading inside which an hour lies."""
+        start = hour * HOUR_SECONDS
+        place = bisect_right(self.longs, start, key=lambda each: each[1].start)
+        # Their starts and their ends both rise, so the last that began before is the one that reaches furthest.
+        found = self.longs[place - 1] if place else None
+        return found if found is not None and start + HOUR_SECONDS <= found[1].end else None
+
+
+def reaching_in(sums: Mapping[SumsKey, MonthSums], month: str) -> list[tuple[str, Long]]:
+    """Grants and their long readings of the two months before a month, which may reach into it."""
+    earlier = {month_before(month), month_before(month_before(month))}
+    return [(key.grant, long) for key, each in sums.items() if key.month in earlier for long in each.long]
+
+
+def settle_hours(sums: Mapping[SumsKey, MonthSums], month: str, covering: Iterable[tuple[str, Long]] = ()) -> HoursTold:
+    """Which electricity readings of one local month come first; the arguments are those of `count_month`."""
+    hours: dict[int, tuple[int, str]] = {}
+    wholes: dict[tuple[int, int, str], dict[str, Whole]] = {}
+    longs: list[tuple[str, Long]] = []
+    for key in sorted(key for key in sums if key.month == month):
+        each = sums[key]
+        for hour in each.short:
+            _bid(hours, hour, (_SHORT, key.grant))
+        for hour, readings in each.whole.items():
+            for name, reading in readings.items():
+                rank_text, _, meter = name.partition(" ")
+                _bid(hours, hour, (int(rank_text), key.grant))
+                wholes.setdefault((hour, int(rank_text), key.grant), {})[meter] = reading
+        longs.extend((key.grant, long) for long in each.long)
+    return HoursTold(hours, wholes, _uncovered([*longs, *covering]))
+
+
 def count_month(sums: Mapping[SumsKey, MonthSums], month: str, covering: Iterable[tuple[str, Long]] = ()) -> Counted:
     """Put the grants of one month together, each hour of electricity once.
 
@@ -318,36 +364,24 @@ def count_month(sums: Mapping[SumsKey, MonthSums], month: str, covering: Iterabl
         covering: Grants and their long readings of the two months before, which may reach into this one.
     """
     counted = Counted()
-    hours: dict[int, tuple[int, str]] = {}
-    wholes: dict[tuple[int, int, str], dict[str, Whole]] = {}
-    longs: list[tuple[str, Long]] = []
     of_month = [(key, sums[key]) for key in sorted(key for key in sums if key.month == month)]
-    for key, each in of_month:
+    for _, each in of_month:
         for day, names in each.days.items():
             for name, amounts in names.items():
                 counted.add(day, name, amounts)
         for category, number in each.unknown.items():
             counted.unknown[category] = counted.unknown.get(category, 0) + number
         counted.inferred |= each.inferred
-        for hour in each.short:
-            _bid(hours, hour, (_SHORT, key.grant))
-        for hour, readings in each.whole.items():
-            for name, reading in readings.items():
-                rank_text, _, meter = name.partition(" ")
-                _bid(hours, hour, (int(rank_text), key.grant))
-                wholes.setdefault((hour, int(rank_text), key.grant), {})[meter] = reading
-        longs.extend((key.grant, long) for long in each.long)
-    counting = _uncovered([*longs, *covering])
-    spans = [(long.start, long.end) for _, long in counting]
+    told = settle_hours(sums, month, covering)
     for key, each in of_month:
         for hour, amounts in each.short.items():
-            if hours[hour] == (_SHORT, key.grant) and not _is_inside(hour, spans):
+            if told.hours[hour] == (_SHORT, key.grant) and told.covering(hour) is None:
                 counted.add(day_of_hour(hour), f"{ELECTRICITY}|", amounts)
-    for (hour, rank, grant), meters in wholes.items():
-        if hours[hour] == (rank, grant) and not _is_inside(hour, spans):
+    for (hour, rank, grant), meters in told.wholes.items():
+        if told.hours[hour] == (rank, grant) and told.covering(hour) is None:
             for reading in meters.values():
                 counted.add(day_of_hour(hour), f"{ELECTRICITY}|", reading.amounts)
-    for _, long in counting:
+    for _, long in told.longs:
         if long.day.startswith(month):
             counted.add(long.day, f"{ELECTRICITY}|", long.amounts)
     _count_told(counted, sums, month)
@@ -401,13 +435,6 @@ def _bid(hours: dict[int, tuple[int, str]], hour: int, source: tuple[int, str]) 
         hours[hour] = source
 
 
-def _is_inside(hour: int, spans: list[tuple[int, int]]) -> bool:
-    """Whether an hour lies inside one of the spans, whose starts and ends both rise."""
-    start = hour * HOUR_SECONDS
-    place = bisect_right(spans, start, key=itemgetter(0))
-    return place > 0 and start + HOUR_SECONDS <= spans[place - 1][1]
-
-
 def _uncovered(longs: list[tuple[str, Long]]) -> list[tuple[str, Long]]:
     """The long readings that lie inside no other one; of equal ones the first by rank, grant and name, a meter each."""
     counting: list[tuple[str, Long]] = []
@@ -435,20 +462,6 @@ def electricity_rank(length_seconds: float, quality: str) -> int:
     if length_seconds < HOUR_SECONDS:
         return _SHORT
     return _ESTIMATED if quality == "estimated" else _MEASURED
-
-
-def counting_source(sums: Mapping[SumsKey, MonthSums], hour: int) -> tuple[int, str] | None:
-    """The rank and grant that are counted for an hour of electricity; (0, grant) where a longer reading covers it."""
-    best: tuple[int, str] | None = None
-    start = hour * HOUR_SECONDS
-    for key in sorted(sums):
-        each = sums[key]
-        if any(long.start <= start and start + HOUR_SECONDS <= long.end for long in each.long):
-            return (0, key.grant)
-        ranks = [int(name[0]) for name in each.whole.get(hour, ())] + ([_SHORT] if hour in each.short else [])
-        for rank in ranks:
-            best = min(best or (rank, key.grant), (rank, key.grant))
-    return best
 
 
 def share(slug: str, household_size: int) -> int:

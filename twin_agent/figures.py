@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from twin_agent.compute import SumsKey, by_category, count_month, rules_fingerprint
-from twin_agent.local_time import local_date, month_before, month_of
+from twin_agent.compute import SumsKey, by_category, count_month, reaching_in, rules_fingerprint
+from twin_agent.local_time import local_date, month_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -96,9 +96,7 @@ def new_figures(household_size: int) -> Figures:
 
 def count(sums: Mapping[SumsKey, MonthSums], month: str) -> Counted:
     """One month across its grants, with the long readings that reach in from the two months before."""
-    earlier = {month_before(month), month_before(month_before(month))}
-    covering = [(key.grant, long) for key, each in sums.items() if key.month in earlier for long in each.long]
-    return count_month(sums, month, covering)
+    return count_month(sums, month, reaching_in(sums, month))
 
 
 def bring_up_to_date(figures: Figures, sums: Mapping[SumsKey, MonthSums], months: Iterable[str], at: datetime) -> None:

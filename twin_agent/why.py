@@ -15,23 +15,18 @@ from pod_server import household
 from pod_server.identifiers import GrantId
 from twin_agent import once
 from twin_agent.compute import (
-    DRIVING,
     ELECTRICITY,
     PAYMENT,
     RECEIPT_LINE,
-    STEPS,
     TRIP,
     SumsKey,
-    counting_source,
     decode_sums,
-    electricity_rank,
-    record_iri,
     share,
-    told_of,
 )
 from twin_agent.events import factor_of, read_event
 from twin_agent.figures import count
-from twin_agent.local_time import HOUR_SECONDS, day_of_hour, first_day, hour_of, month_before, next_month, start_of
+from twin_agent.left_out import Asked, Standing
+from twin_agent.local_time import day_of_hour, first_day, hour_of, month_before, next_month, start_of
 from twin_agent.observe import partner_names
 from twin_agent.once import NotCounted
 from vocab.counting_rules import load_counting_rules
@@ -299,38 +294,17 @@ def _standing(
     host: Host, open_pod: OpenPod, event: TwinEvent
 ) -> tuple[NotCounted | None, tuple[tuple[NotCounted, str], ...]]:
     """Why an event's record is not counted, or None; and who tells of the same and is not counted, each with its rule."""
-    start, end = datetime.fromisoformat(event.start), datetime.fromisoformat(event.end)
-    hour = hour_of(start)
-    length = (end - start).total_seconds()
-    day = day_of_hour(hour)
-    if not event.record_id or (event.kind == ELECTRICITY and length > HOUR_SECONDS):
+    if not event.record_id:
         return None, ()
-    sums = _sums_around(host, open_pod, day[:7] if event.kind == ELECTRICITY else next_month(day[:7]))
-    if event.kind == ELECTRICITY:
-        best = counting_source(sums, hour)
-        own = (electricity_rank(length, event.quality), event.grant)
-        return (None if best in {None, own} else NotCounted(once.ELECTRICITY_HOUR, best[1])), ()
-    month = day[:7]
-    here = told_of(sums, month)
-    if event.kind == DRIVING:
-        grant, source = once.driven(here).get(day, (event.grant, event.device))
-        own_source = (grant, source) == (event.grant, event.device)
-        return (None if own_source else NotCounted(once.DRIVE_ONCE, grant, source)), ()
-    if event.kind == STEPS:
-        walk = once.walked(here).get(day)
-        at = None if length > HOUR_SECONDS else hour
-        if walk is None or walk.counts(event.grant, event.device, at):
-            return None, ()
-        grant, device = walk.whole or walk.hours[hour]
-        return NotCounted(once.WALK_ONCE, grant, device), ()
-    verdicts = once.decide(here, told_of(sums, month_before(month)), record_iri)
-    receipt = f"{day} {event.receipt}"
-    name = receipt if event.kind == RECEIPT_LINE else event.record_id
-    own_verdict = {RECEIPT_LINE: verdicts.receipts, TRIP: verdicts.trips, PAYMENT: verdicts.payments}.get(
-        event.kind, {}
+    start, end = datetime.fromisoformat(event.start), datetime.fromisoformat(event.end)
+    month = day_of_hour(hour_of(start))[:7]
+    standing = Standing(_sums_around(host, open_pod, month if event.kind == ELECTRICITY else next_month(month)))
+    left_out = standing.of(
+        Asked(event.kind, event.grant, event.record_id, start, end, event.quality, event.device, event.receipt)
     )
-    left_out = own_verdict.get((event.grant, name))
-    later = once.decide(told_of(sums, next_month(month)), here, record_iri)
+    if event.kind not in {RECEIPT_LINE, TRIP, PAYMENT}:
+        return left_out, ()
+    verdicts, later = standing.verdicts(month), standing.verdicts(next_month(month))
     refs = {event.record_id, event.receipt, event.ticket} - {""}
     others = tuple(
         (verdict, grant)

@@ -10,7 +10,9 @@ import pyoxigraph as ox
 
 from vocab.factors import load_factors
 from vocab.kinds import load_kinds
-from vocab.terms import FOLDER, RDF, TVILLING, XSD
+from vocab.terms import FOLDER, RDF, SKOS, TVILLING, XSD, Graph
+
+_PREFIXES = {"tv": TVILLING, "rdf": RDF, "skos": SKOS, "xsd": XSD}
 
 
 @cache
@@ -56,6 +58,15 @@ def recompute_vocabulary(place: str = "NO-5001") -> tuple[ox.Quad, ...]:
         say(factor.iri, f"{TVILLING}firstDay", ox.Literal(factor.period_start.isoformat()))
         say(factor.iri, f"{TVILLING}lastDay", ox.Literal(factor.period_end.isoformat()))
     return tuple(quads)
+
+
+@cache
+def counting_vocabulary() -> bytes:
+    """What queries/sum-of-a-pod.rq wants beside a pod's documents, and the reasons that these name, as Turtle."""
+    reasons = (each.triple for each in Graph([FOLDER / "counting-rules.ttl"]).store)
+    clock = local_clock(datetime(2000, 1, 1, tzinfo=UTC), datetime(2040, 1, 1, tzinfo=UTC))
+    every = [*reasons, *(each.triple for each in (*recompute_vocabulary(), *clock))]
+    return ox.serialize(every, format=ox.RdfFormat.TURTLE, prefixes=_PREFIXES) or b""
 
 
 def local_clock(first: datetime, last: datetime, zone: str = "Europe/Oslo") -> list[ox.Quad]:

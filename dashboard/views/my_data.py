@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from dashboard.views.renew_grant import RENEWED_FOR, renew_grant
 from dashboard.views.shown_to_readers import figure_titles
 from dashboard.visits import answered_form, citizens_visit
 from dashboard.wording import local
-from pod_server import acting, activities, grants, recovery_drill, reminders
+from pod_server import acting, activities, grants, left_out, recovery_drill, reminders
 from pod_server.consent_receipts import keep_notice
 from pod_server.delegation import REPRESENTATIVES
 from pod_server.identifiers import Actor, PodId
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from dashboard.frame import Visit
     from pod_server.authentication.session import Session
     from pod_server.host import Host
+    from pod_server.left_out import LeftOut
     from pod_server.log.event import LogEvent
 
 CITIZEN = Actor("citizen")
@@ -673,13 +675,30 @@ def log_json(host: Host) -> Response:
 
 
 def download_activities(host: Host) -> Response:
-    """Every accepted activity, the latest version of each, one JSON-LD record a line."""
+    """Every accepted activity, the latest version of each, one JSON-LD record a line.
+
+    Of those that the figures leave out the line says why, in one more member, `leftOut`, which no context knows: to a
+    reader of JSON-LD the record is what its partner delivered.
+    """
     _, _, own = citizens_visit(host)
 
     def lines() -> Iterator[bytes]:
-        for stored in activities.read_activities(host, own):
-            yield stored.raw + b"\n"
+        records = list(activities.read_activities(host, own))
+        counting = left_out.counting_of(host, own, records)
+        for stored in records:
+            why = counting.left_out.get((stored.grant, left_out.record_id(stored.raw)))
+            yield (stored.raw if why is None else _with_reason(stored.raw, why)) + b"\n"
 
     answer = Response(lines(), content_type="application/x-ndjson")
     answer.headers["Content-Disposition"] = "attachment; filename=tvilling-activities.ndjson"
     return private_json(answer)
+
+
+def _with_reason(raw: bytes, why: LeftOut) -> bytes:
+    """A record's line with the reason why it does not count."""
+    reason = {"notCountedBecause": why.reason}
+    if why.instead is not None:
+        reason |= {"countedUnder": why.instead.grant, "countedAs": why.instead.by}
+    if why.rectification is not None:
+        reason |= {"rectification": why.rectification.rectification_id}
+    return json.dumps(json.loads(raw) | {"leftOut": reason}, ensure_ascii=False).encode()

@@ -15,6 +15,7 @@ from vocab.factors import load_factors
 from vocab.kinds import load_kinds
 from vocab.programmes import load_programmes
 from vocab.purposes import load_purposes
+from vocab.queries import counting_vocabulary
 from vocab.shared_figures import load_shared_figures
 from vocab.terms import FOLDER
 
@@ -167,6 +168,24 @@ def factors_page(host: Host) -> Response:
     return _page(seen, t.plain("vocab.factors"), body, ("/vocab/", t("vocab.title")))
 
 
+def counting(_host: Host) -> Response:
+    """What one needs beside a pod's documents to come to its figures: reasons, kinds, factors for the place, its clock."""
+    answer = Response(counting_vocabulary(), content_type=_TURTLE)
+    answer.headers["Cache-Control"] = _KEPT
+    answer.headers["X-Content-Type-Options"] = "nosniff"
+    return answer
+
+
+def counting_shape(_host: Host) -> Response:
+    """The shape of what documents of activities say beside their records."""
+    return _file(FOLDER / "counting-shape.ttl", _TURTLE)
+
+
+def sum_of_a_pod(_host: Host) -> Response:
+    """The query that adds a pod's documents up to its figures."""
+    return _file(FOLDER / "queries" / "sum-of-a-pod.rq", "application/sparql-query")
+
+
 def vocabulary(host: Host) -> Response:
     """What the words of this house mean, with the way to each; or the ontology as Turtle."""
     if _wants_turtle():
@@ -204,11 +223,13 @@ def vocabulary(host: Host) -> Response:
     body = Markup(
         "<h1>{}</h1><p>{}</p><p><a href='/vocab/context.jsonld'>{}</a> · <a href='/vocab/ontology.ttl'>{}</a> · "
         "<a href='/vocab/factors'>{}</a></p><h2>{}</h2><ul>{}</ul><h2>{}</h2><ul>{}</ul><h2>{}</h2><ul>{}</ul>"
-        "<h2><a href='/vocab/shared-figures.ttl'>{}</a></h2><ul>{}</ul><h2>{}</h2><p>{}</p><ul>{}</ul>"
+        "<h2><a href='/vocab/shared-figures.ttl'>{}</a></h2><ul>{}</ul><h2>{}</h2><p>{}</p><p><a href='/vocab/counting.ttl'>{}</a> · "
+        "<a href='/vocab/sum-of-a-pod.rq'>{}</a> · <a href='/vocab/counting-shape.ttl'>{}</a></p><h2>{}</h2><p>{}</p><ul>{}</ul>"
     ).format(
         t("vocab.title"), t("vocab.words"), t("vocab.context"), t("vocab.ontology"), t("vocab.factors"), t("vocab.kinds"),
         kinds, t("vocab.purposes"), purposes, t("vocab.programmes"), programmes,
-        t("vocab.figures"), figures, t("vocab.messages"), t("vocab.messages-words"), messages,
+        t("vocab.figures"), figures, t("vocab.counting"), t("vocab.counting-words"), t("vocab.counting-reasons"),
+        t("vocab.counting-query"), t("vocab.shape"), t("vocab.messages"), t("vocab.messages-words"), messages,
     )  # fmt: skip
     return _page(seen, t.plain("vocab.title"), body, None)
 

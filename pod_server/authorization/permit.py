@@ -55,6 +55,14 @@ class Permit:
     accepted_at: datetime | None = None
     delivered_by: str = ""
 
+    @property
+    def reads_as_owner(self) -> bool:
+        """Whether all of a pod's activities, and what their owner said of them, may be read.
+
+        By the owner, or a program of theirs that may change the access rules there.
+        """
+        return self.authority == "owner" or (self.authority in {"app", "script"} and self.allows("control"))
+
     def refusal_for(self, kind: str, start: datetime, end: datetime, at: datetime) -> Refused | None:
         """Whether the grant's terms refuse one record (kind, window, granularity, future); None when they do not.
 

@@ -19,6 +19,7 @@ from pod_server.identifiers import GrantId
 from pod_server.log import ledger
 from pod_server.log.event import LogEvent
 from pod_server.representation import stored, trig, turtle
+from pod_server.resources import activity_documents
 from pod_server.transfer.pod_file import PodFileWriter
 from vocab.kinds import load_kinds
 
@@ -74,6 +75,7 @@ def export_pod(host: Host, opened: OpenPod, target: Path) -> Exported:
                 file.add(name, BinaryReader(host, opened.pod_id, binary).pieces(), compress=False)
         held = _grants(host, opened)
         count = sum(_activities(host, opened, root, GrantId(grant["id"]), file) for grant in held)
+        file.add("counting.nq", activity_documents.counting_quads(host, opened, root))
         for name, value in (
             ("documents.json", listed),
             ("grants.json", held),

@@ -5,6 +5,7 @@
     documents/…                            RDF as Turtle with absolute IRIs; everything else as it was put
     activities/<grant>/<YYYY-MM>.jsonld    activities as they stand after corrections, with their context inside
     activities/<grant>/<YYYY-MM>.nq        the same as N-Quads
+    counting.nq                            which of them the figures leave out, and why (counting_statements.py)
     grants.json  household.json  log.json  consents and their events, the household, the log with its signed checkpoint
 
 Nothing is ever unpacked to a disk: files are read by their names in the manifest, and counted while they are read.

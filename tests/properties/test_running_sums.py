@@ -11,6 +11,7 @@ from twin_activities import KINDS, activity, driving, electricity, groceries, pa
 
 from twin_agent.compute import PodSums, SumsKey, decode_sums, encode_sums
 from twin_agent.figures import bring_up_to_date, new_figures
+from twin_agent.left_out import told_twice
 from twin_agent.recompute import differences, recompute_records
 
 START = datetime(2026, 10, 24, 20, tzinfo=UTC)
@@ -222,3 +223,23 @@ def test_a_partial_sum_survives_its_stored_form() -> None:
     sums.add("g-a", activity(electricity("g", START, 120, 0.5)))
     key = SumsKey("g-a", "2026-10")
     assert decode_sums(encode_sums(sums.months[key])) == sums.months[key]
+
+
+@settings(max_examples=60, deadline=None)
+@given(histories(), st.integers(1, 5))
+def test_the_records_that_are_not_left_out_are_those_that_the_recompute_counts(history, household_size) -> None:
+    """What a pod's documents say of each record one by one adds up to the figures that were summed by month and hour."""
+    records = standing(history)
+    raws = {key: (key[0], KINDS.encode(activity(record))) for key, record in records.items()}
+    out = told_twice(raws.values())
+    sums = PodSums()
+    for (grant, _), record in records.items():
+        sums.add(grant, activity(record))
+    counted = PodSums()
+    for key, record in records.items():
+        if key not in out:
+            # Each under a grant of its own day and name, where no rule meets another record.
+            counted.add(key[0], activity(record))
+    assert differences(figures_of(sums, household_size), figures_of(counted, household_size)) == []
+    assert told_twice(raw for key, raw in raws.items() if key not in out) == {}
+    assert all(each.grant in GRANTS for each in out.values())
