@@ -12,6 +12,7 @@ from dashboard import errors
 from dashboard.views import (
     apps,
     become_partner,
+    calculations,
     check,
     complaint,
     connect,
@@ -233,6 +234,24 @@ def register(app: Flask, host: Host) -> None:
         methods=["POST"],
     )
     rule("/-/rectifications/<said>/tell", "tell-partner", lambda said: delivered.tell(host, said), methods=["POST"])
+    rule("/-/calculations", "calculations", lambda: calculations.page(host))
+    for name, answer_to in (
+        ("agree", calculations.agree),
+        ("send", calculations.send),
+        ("withdraw", calculations.withdraw),
+    ):
+        rule(
+            f"/-/calculations/<slug>/{name}",
+            f"calculation-{name}",
+            lambda slug, answer_to=answer_to: answer_to(host, slug),
+            methods=["POST"],
+        )
+    rule(
+        "/-/calculations/answers/<name>/drop",
+        "calculation-drop",
+        lambda name: calculations.drop(host, name),
+        methods=["POST"],
+    )
     rule("/-/sources", "sources", lambda: sources.sources(host))
     rule("/-/sources/<slug>/back", "source-back", lambda slug: sources.back(host, slug))
     rule("/-/sources/<slug>/connect", "connect", lambda slug: sources.connect(host, slug), methods=["POST"])

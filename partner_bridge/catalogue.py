@@ -16,15 +16,16 @@ from urllib.parse import urlsplit
 
 from pyoxigraph import RdfFormat, parse, serialize
 
-from partner_bridge.connectors import registry
+from partner_bridge.connectors import CALCULATORS, registry
 from pod_server.representation import turtle
-from vocab.catalogue_words import ACCESS_WORDS, CATALOGUE_WORDS, DOOR_WORDS, LANGUAGES, MADE_BY
+from vocab.catalogue_words import ACCESS_WORDS, ANSWER_WORDS, CATALOGUE_WORDS, DOOR_WORDS, LANGUAGES, MADE_BY
 from vocab.kinds import load_kinds
 from vocab.terms import DCTERMS, XSD
 
 if TYPE_CHECKING:
     from datetime import date
 
+    from partner_bridge.connectors.calculator import Calculator
     from partner_bridge.connectors.declaration import Channel, Declaration, Frequency, Words
     from partner_bridge.connectors.normalising import Connector
     from vocab.kinds import Kind
@@ -56,7 +57,7 @@ _DOORS: dict[str, tuple[str, frozenset[Channel]]] = {
     "sources": ("/-/sources", frozenset({"oauth-pull", "token-pull"})),
     "files": ("/-/files", frozenset({"file"})),
 }
-"""The doors by which the six channels come in."""
+"""The doors by which the six channels come in; a service that calculates brings nothing in (`_calculated`)."""
 
 CONTEXT: dict[str, Any] = {
     "dcat": "http://www.w3.org/ns/dcat#",
@@ -133,7 +134,10 @@ def catalogue_document(base_url: str, packages: tuple[str, ...], today: date) ->
         for door, (address, channels) in _DOORS.items()
         if (served := [each for each in connectors if channels & set(each.declaration.channels)])
     ]
-    organisations = {each.declaration.organisation.slug: each.declaration.organisation for each in connectors}
+    datasets += [_calculated(base_url, each) for each in CALCULATORS.values()]
+    services.append(_calculations(base_url))
+    organisations = {each.declaration.organisation.slug: each.declaration.organisation for each in CALCULATORS.values()}
+    organisations |= {each.declaration.organisation.slug: each.declaration.organisation for each in connectors}
     agents: list[dict[str, Any]] = [
         {"id": f"{here}#organisation-{each.slug}", "type": "foaf:Agent", "name": each.name}
         | ({"homepage": each.homepage} if each.homepage else {})
@@ -209,8 +213,45 @@ def _dataset(base_url: str, today: date, connector: Connector, kind: Kind) -> di
     return made
 
 
-def _distribution(base_url: str, connector: Connector, dataset: str) -> dict[str, Any]:
+def _calculated(base_url: str, calculator: Calculator) -> dict[str, Any]:
+    """What a calculation service answers: figures that come of the citizen's own sums, and no activities."""
+    here, declared = f"{base_url}{PATH}", calculator.declaration
+    iri = f"{here}#{calculator.name}-calculation"
+    said = [ANSWER_WORDS[1], *(_by_language(line) for line in (*declared.guesses, *declared.limits))]
+    return {
+        "id": iri,
+        "type": "dcat:Dataset",
+        "title": {code: f"{ANSWER_WORDS[0][code]}: {calculator.title}" for code in LANGUAGES},
+        "description": {code: " ".join(each[code] for each in said) for code in LANGUAGES},
+        "identifier": iri,
+        "publisher": f"{here}#organisation-{declared.organisation.slug}",
+        "contactPoint": f"{here}#contact",
+        "theme": f"{_AUTHORITY}data-theme/ENVI",
+        "accessRights": f"{_AUTHORITY}access-right/RESTRICTED",
+        "accrualPeriodicity": f"{_AUTHORITY}frequency/{_FREQUENCIES[declared.frequency]}",
+        "conformsTo": "http://www.w3.org/ns/prov#",
+        "documentation": [f"{base_url}/-/calculations"],
+        "temporalResolution": declared.granularity,
+        "distribution": _distribution(base_url, calculator, iri),
+    }
+
+
+def _calculations(base_url: str) -> dict[str, Any]:
+    here = f"{base_url}{PATH}"
+    return {
+        "id": f"{here}#door-calculations",
+        "type": "dcat:DataService",
+        **_texts(DOOR_WORDS["calculations"]),
+        **_responsible(here),
+        "endpointURL": f"{base_url}/-/calculations",
+        "endpointDescription": f"{base_url}/openapi.json",
+        "servesDataset": [f"{here}#{each}-calculation" for each in CALCULATORS],
+    }
+
+
+def _distribution(base_url: str, connector: Connector | Calculator, dataset: str) -> dict[str, Any]:
     doors = [door for door, (_, channels) in _DOORS.items() if channels & set(connector.declaration.channels)]
+    doors += ["calculations"] if "calculation" in connector.declaration.channels else []
     return {
         "id": f"{dataset}-in-a-pod",
         "type": "dcat:Distribution",

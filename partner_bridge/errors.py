@@ -160,6 +160,14 @@ class CallbackRefused(BridgeError):
     """A source asks this host to fetch from an address that is not the source's own."""
 
 
+class NotAsShown(BridgeError):
+    """What would be sent to a calculation service is not what its citizen was shown."""
+
+
+class NothingToCalculate(BridgeError):
+    """There is nothing of this month that a calculation service could be shown anew."""
+
+
 class ConnectionGone(BridgeError):
     """A citizen's connection to a source was ended while it was being read."""
 
@@ -189,6 +197,8 @@ problems.declare(SignInAgain, "source-sign-in-again", "The source wants its citi
 problems.declare(AnswerNotOurs, "source-answer-not-ours", "The source's answer is not for this browser", 403)
 problems.declare(WebhookNotOurs, "webhook-not-ours", "The call is not shown to be the source's", 401)
 problems.declare(CallbackRefused, "callback-refused", "That address is not the source's own", 422)
+problems.declare(NotAsShown, "calculation-not-as-shown", "Not what you were shown", 409)
+problems.declare(NothingToCalculate, "nothing-to-calculate", "Nothing to calculate", 409)
 problems.declare(ConnectionGone, "source-connection-gone", "The connection to the source has ended", 409)
 problems.declare(KeyUnusable, "idempotency-key-unusable", "The Idempotency-Key or the offset cannot be used", 400)
 problems.declare(KeyReused, "idempotency-key-reused", "The Idempotency-Key was used for another delivery", 422)

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
-from partner_bridge.connectors import find_connector
+from partner_bridge.connectors import find_calculator, find_connector
 from partner_bridge.errors import SourceInvalid
 from pod_server import partners
 from pod_server.authorization.sealed_for_host import seal, unseal
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from pod_server.host import Host
 
-Channel = Literal["oauth", "token"]
+Channel = Literal["oauth", "token", "calculation"]
 Webhook = Literal["", "signed", "ping"]
 _SHORTEST_WEBHOOK_SECRET = 24
 _LABEL = "source"
@@ -43,7 +43,8 @@ class Source:
     Attributes:
         slug: Names it in addresses and commands: `sparebank1`.
         name: What people call it.
-        channel: `oauth`: the citizen signs in there; `token`: the citizen pastes a token from there.
+        channel: `oauth`: the citizen signs in there; `token`: the citizen pastes a token from there; `calculation`: it is
+            asked nothing of a citizen, and reckons with sums (calculating.py).
         connector: Whose format it speaks.
         purpose: The purpose of the consents that it is asked under.
         client_id: The party of those consents.
@@ -159,7 +160,10 @@ def remove_source(host: Host, slug: str) -> None:
 
 
 def _check(host: Host, source: Source) -> None:
-    find_connector(source.connector, host.connector_packages)
+    if source.channel == "calculation":
+        find_calculator(source.connector)
+    else:
+        find_connector(source.connector, host.connector_packages)
     if not _SLUG.match(source.slug):
         raise SourceInvalid("its short name is made of a-z, 0-9 and hyphens, at most 31 of them")
     if not _SHORTEST <= source.every <= _LONGEST:
@@ -184,6 +188,10 @@ def _check(host: Host, source: Source) -> None:
             raise SourceInvalid("both endpoints are given, or neither: then its metadata is asked (RFC 8414)")
         if not _WORD.match(source.oauth_client):
             raise SourceInvalid("what this host is called there (--client-id) is missing, or no word")
+    if source.channel == "calculation" and not (
+        source.token_endpoint and source.secret and _WORD.match(source.oauth_client)
+    ):
+        raise SourceInvalid("a calculation service needs --token-endpoint, --client-id and --secret-file")
     if source.signs_in_with_key and (source.channel != "oauth" or source.secret or source.secret_in_body):
         raise SourceInvalid("signing in with this host's key is for OAuth, and there is no secret then")
     if not all(_WORD.match(each) for each in (*source.scopes, *source.parameters, *source.parameters.values())):

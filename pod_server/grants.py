@@ -21,6 +21,7 @@ from consent.ledger import EventKind, GrantEvent, Standing, fold, follow
 from consent.new_terms import require_new_terms
 from consent.reasons import Reason
 from pod_server import (
+    calculations,
     consent_receipts,
     delegation,
     feed,
@@ -392,6 +393,7 @@ SEALED_UNDER_A_GRANT = (
     "grant_inbox",
     "pull",
     "rectification",
+    "calculation",
 )
 """The tables whose rows belong to one grant, by pod_id and grant_id; what still waits for a locked pod goes too."""
 
@@ -425,6 +427,7 @@ def _finish_erasure(host: Host, grant: Grant, actor: Actor) -> Erased:
             if contributed:  # who only read has no share in the figures
                 figures.forget_grant(tx, pod_id, grant_id)
                 proposals.forget_figures(tx, pod_id)
+                calculations.forget_all(tx, pod_id)
             feed.note_change(tx, pod_id, "erasure", grant_id, at=host.clock.protocol_now())
             append_to_log(
                 tx,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pod_server import documents, proposals, rectifications
+from pod_server import calculations, documents, proposals, rectifications
 from pod_server.activities import segment_place
 from pod_server.log import ledger
 from pod_server.log.errors import LogError
@@ -32,7 +32,17 @@ LOGGED_PATH = 200
 
 Kind = Literal["unreadable", "rolled-back", "came-back", "missing", "log"]
 What = Literal[
-    "delivery", "sum", "figures", "event", "proposal", "rectification", "household", "document", "file", "log"
+    "delivery",
+    "sum",
+    "figures",
+    "event",
+    "proposal",
+    "rectification",
+    "calculation",
+    "household",
+    "document",
+    "file",
+    "log",
 ]
 
 
@@ -137,6 +147,11 @@ def _sealed_values(tx: Transaction, pod_id: PodId) -> Iterator[tuple[What, str, 
         "SELECT rectification_id, grant_id, version, epoch, sealed FROM rectification WHERE pod_id = ?", mine
     ):
         yield "rectification", name, Scope("grant", grant, epoch), rectifications.place(name, version), bytes(sealed)
+    for name, grant, epoch, sealed in tx.all(
+        "SELECT calculation_id, grant_id, epoch, sealed FROM calculation WHERE pod_id = ?", mine
+    ):
+        # The outer envelope covers every byte of the inner one.
+        yield "calculation", name, Scope("grant", grant, epoch), calculations.outer_place(name), bytes(sealed)
     for version, epoch, sealed in tx.all("SELECT version, epoch, sealed FROM household WHERE pod_id = ?", mine):
         yield "household", "", Scope("own", "", epoch), Place("household", b"", version), bytes(sealed)
 

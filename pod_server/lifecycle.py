@@ -63,7 +63,7 @@ from pod_server.notifications.channel import services
 from pod_server.opening import OpenPod, Pod, find_pod, open_pod
 from pod_server.quota import require_room, use_of
 from pod_server.representation import negotiation
-from pod_server.resources import activity_documents, operations
+from pod_server.resources import activity_documents, calculation_documents, operations
 from pod_server.resources.byte_ranges import choose_range, range_is_of_this
 from pod_server.resources.container import LDP
 from pod_server.resources.description import DESCRIPTION_PATH, describe
@@ -441,7 +441,7 @@ def _needs(received: Received, located: Located, prepared: Prepared | None) -> l
     Making a member is adding to its container, so it needs Append there; replacing needs Write on the resource.
     """
     path = received.target.path
-    if path.startswith(activity_documents.ROOT):
+    if path.startswith((activity_documents.ROOT, calculation_documents.ROOT)):
         # No rule that opens the pod to others opens this; they ask for a grant.
         return [Need(path, AccessMode.READ), Need(path, AccessMode.CONTROL)]
     if received.method in READING:
@@ -492,6 +492,8 @@ def _represent(asked: Asked, tx: Transaction, located: Located, opened: OpenPod)
         return Outcome(200, target.path, negotiation.write(graph, media_type), media_type)
     if target.path.startswith(activity_documents.ROOT) and located.for_deciding is not None:
         return activity_documents.read(host, opened, target, received.accept)
+    if target.path.startswith(calculation_documents.ROOT) and located.for_deciding is not None:
+        return calculation_documents.read(tx, opened, target, received.accept)
     work = _workplace(asked, tx, located, opened)
     if asked.is_reading:
         try:

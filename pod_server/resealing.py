@@ -24,7 +24,7 @@ from datetime import timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from pod_server import documents, inboxes, key_epochs, proposals, pulls, rectifications
+from pod_server import calculations, documents, inboxes, key_epochs, proposals, pulls, rectifications
 from pod_server.activities import seal_segment, segment_place
 from pod_server.clock import microseconds, moment
 from pod_server.identifiers import GrantId, PodId
@@ -385,6 +385,27 @@ def _rectifications(vault: Vault, tx: Transaction, pod_id: PodId, rows: Sequence
     return made
 
 
+def _calculations(vault: Vault, tx: Transaction, pod_id: PodId, rows: Sequence[Row]) -> list[_Replacement]:
+    made = []
+    figures = key_epochs.figures_scope(tx, pod_id)
+    for name, grant, epoch, figures_epoch, sealed in rows:
+        scope = key_epochs.grant_scope(tx, pod_id, GrantId(grant))
+        old = Scope("grant", grant, epoch), Scope("figures", "", figures_epoch)
+        try:
+            content = calculations.unseal(vault, name, *old, bytes(sealed))
+            again = calculations.seal(vault, name, scope, figures, content)
+        except KeyErased:
+            continue  # an erasure is under way
+        made.append(
+            _Replacement(
+                "UPDATE calculation SET epoch = ?, figures_epoch = ?, sealed = ? "
+                "WHERE pod_id = ? AND calculation_id = ? AND epoch = ? AND figures_epoch = ?",
+                (scope.epoch, figures.epoch, again, pod_id, name, epoch, figures_epoch),
+            )
+        )
+    return made
+
+
 def _segments(vault: Vault, tx: Transaction, pod_id: PodId, rows: Sequence[Row]) -> list[_Replacement]:
     made = []
     for grant, ordinal, first_ordinal, epoch, records, sealed in rows:
@@ -462,6 +483,13 @@ _KINDS = (
         _OLD_OF_GRANT,
         "rectification_id",
         _rectifications,
+    ),
+    _Kind(
+        "calculation",
+        "calculation_id, grant_id, epoch, figures_epoch, sealed",
+        f"({_OLD_OF_GRANT} OR figures_{_OLD_FIGURES})",
+        "calculation_id",
+        _calculations,
     ),
     _Kind("pull", "grant_id, version, epoch, sealed", _OLD_OF_GRANT, "grant_id", _pulls),
     _Kind(

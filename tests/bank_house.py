@@ -18,6 +18,7 @@ from pod_server.identifiers import ClientId
 from pod_server.lookups import Lookups
 from pod_server.outbound import Outbound
 from tvilling.city.households import citizens
+from tvilling.city.simulators.asked import form_of
 from tvilling.city.simulators.bank import Bank
 from tvilling.city.simulators.sign_in_server import SignInServer
 from tvilling.city.simulators.sources import City as Streets
@@ -41,7 +42,8 @@ class _Door(BaseHTTPRequestHandler):
 
     def _carry_out(self) -> None:
         address = urlsplit(self.path)
-        form = dict(parse_qsl(self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()))
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        form = form_of(self.headers.get("Content-Type", ""), body)
         query = dict(parse_qsl(address.query))
         answer = self.server.stranger.answer(self.command, address.path, query, self.headers, form)
         self.send_response(answer.status)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from bank_house import HTML, bank_house, listening
 from joserfc.jwk import ECKey
+from reckoner_house import CalculationRig, reckoner_house
 from whole_house import House, whole_app
 
 from consent.grant import GrantTerms
@@ -457,6 +458,8 @@ def rig_of(channel: str, city: Any, folder: Any) -> Iterator[Any]:
                 yield FileRig(city, folder / "drop")
             case "meter":
                 yield MeterRig(city, folder)
+            case "calculation":
+                yield CalculationRig(stack.enter_context(reckoner_house(city)))
             case "message":
                 server = Server(("127.0.0.1", 0), None, "token")  # type: ignore[arg-type] - given by the rig
                 thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)

@@ -217,7 +217,9 @@ def connect_sources(city: City, handle: str, visitor: Visitor) -> None:
         mark = f"{handle}/{each.slug}"
         if mark in city.state.consented or handle not in each.whose(list(city.state.passphrases)):
             continue
-        if each.channel == "token":
+        if each.channel == "calculation":
+            visitor.agree_to_calculation(each.slug)
+        elif each.channel == "token":
             visitor.paste_token(each.slug, f"{address_of(city.state, each.slug)}/token")
         else:
             visitor.connect_source(each.slug)

@@ -138,7 +138,7 @@ def _add_sources(host: Host, state: DemoState, data: Path) -> None:
 
     for each in ASKED.values():
         address = address_of(state, each.slug)
-        oauth = each.channel == "oauth"
+        oauth, calculates = each.channel == "oauth", each.channel == "calculation"
         add_source(
             host,
             Source(
@@ -151,10 +151,11 @@ def _add_sources(host: Host, state: DemoState, data: Path) -> None:
                 api=address + each.api,
                 every=each.every,
                 issuer=address if oauth else "",
-                oauth_client=OWN_NAME if oauth else "",
+                token_endpoint=f"{address}/oauth/token" if calculates else "",
+                oauth_client=OWN_NAME if oauth or calculates else "",
                 scopes=each.scopes,
                 parameters=each.parameters,
-                secret=state.secret(each.slug) if oauth else "",
+                secret=state.secret(each.slug) if oauth or calculates else "",
                 webhook=each.webhook,
                 webhook_secret=state.secret(f"{each.slug}/calls") if each.webhook == "signed" else "",
             ),

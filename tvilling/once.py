@@ -121,6 +121,7 @@ class Journey:
         self.withdraw_and_be_refused()
         self.end_and_renew_the_integrators_leave()
         self.approve_the_tram_pass()
+        self.ask_for_a_second_opinion()
         self.check_the_figures()
         self.verify_the_logs()
         self.release_and_query()
@@ -199,6 +200,29 @@ class Journey:
         claims = self.city.get("/control/claims")
         self.report.values["claims"] = len(claims)
         self.report.require(len(claims) == 1, f"one claim was approved, {len(claims)} arrived")
+
+    def ask_for_a_second_opinion(self) -> None:
+        """Kari sends last month's coarse sums to Ducky, once; after she withdraws, nothing more goes there."""
+        self.say("Kari asks Ducky for a second opinion on last month's spending, and withdraws …")
+        kari = self.visitors["kari"]
+        wait_until(
+            lambda: kari.calculation_to_send("ducky") is not None, 60, "there is no sum for Ducky to reckon with"
+        )
+        form = kari.calculation_to_send("ducky")
+        assert form is not None
+        sent = kari.send_for_calculation(form)
+        kept, before = kari.answers_kept(), self._reckoned()
+        kari.withdraw_calculation("ducky")
+        after = kari.send_for_calculation(form)
+        self.report.values["second_opinion"] = {"service": "ducky", "sums": before, "kept": kept}
+        self.report.require(sent == 303 and kept == 1, f"Ducky's answer was not kept (status {sent}, {kept} kept)")
+        self.report.require(before > 0, "Ducky reckoned with nothing")
+        self.report.require(after == 403, f"a sending after the withdrawal was answered {after}")
+        self.report.require(self._reckoned() == before, "something went to Ducky after the withdrawal")
+
+    def _reckoned(self) -> int:
+        told = self.city.get("/control/sources")
+        return sum(each["served"] for each in told if each["slug"] == "ducky")
 
     def check_the_figures(self) -> None:
         """Running sums and full recompute, for each citizen with a page."""
@@ -346,9 +370,9 @@ class Journey:
         ]
         for each in told:
             customers = ASKED[each["slug"]].whose(list(self.visitors))
-            self.report.require(
-                each["connected"] == len(customers), f"{each['name']} is connected by {each['connected']}"
-            )
+            told_of_nobody = ASKED[each["slug"]].channel == "calculation"
+            connected = 0 if told_of_nobody else len(customers)
+            self.report.require(each["connected"] == connected, f"{each['name']} is connected by {each['connected']}")
             self.report.require(each["served"] > 0, f"{each['name']} told nothing")
             calls = bool(ASKED[each["slug"]].webhook)
             self.report.require(bool(each["calls"]) == calls, f"{each['name']} called {each['calls']} times")
@@ -376,6 +400,7 @@ FIELDS = (
     "integrator",
     "live_events_seen",
     "claims",
+    "second_opinion",
     "release",
     "log_verified",
     "seconds",

@@ -29,7 +29,25 @@ ACCESS_WORDS = _pair(
         "Only the citizen, and those whom the citizen permits, read it.",
     ),
 )
+ANSWER_WORDS = _pair(
+    ("Beregning", "Utrekning", "Calculation"),
+    (
+        "Det en beregningstjeneste svarer på innbyggerens egne grove summer. Tallene står ved siden av tvillingens og telles aldri med.",
+        "Det ei utrekningsteneste svarar på dei grove summane til innbyggjaren sjølv. Tala står ved sida av dei til tvillingen og vert aldri talde med.",
+        "What a calculation service answers to the citizen's own coarse sums. The figures stand beside the twin's and are never counted in.",
+    ),
+)
+"""Of what comes of a calculation service."""
+
 DOOR_WORDS: dict[str, Pair] = {
+    "calculations": _pair(
+        ("Andre beregninger", "Andre utrekningar", "Second opinions"),
+        (
+            "Innbyggeren ser hva som ville sendes, og sender det selv; ingenting går av seg selv.",
+            "Innbyggjaren ser kva som ville bli sendt, og sender det sjølv; ingenting går av seg sjølv.",
+            "The citizen sees what would be sent and sends it; nothing goes by itself.",
+        ),
+    ),
     "push": _pair(
         ("Leverandørens dør", "Døra til leverandøren", "The supplier's door"),
         (

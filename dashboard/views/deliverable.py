@@ -12,8 +12,9 @@ from flask import Response, request
 from dashboard import frame
 from dashboard.views.vocabulary import public_file
 from dashboard.visits import visit
+from partner_bridge.calculating import services
 from partner_bridge.catalogue import PATH, catalogue_bytes
-from partner_bridge.connectors import registry
+from partner_bridge.connectors import CALCULATORS, registry
 from partner_bridge.sources import list_sources
 from pod_server.representation import json_ld, turtle
 from vocab.kinds import load_kinds
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from dashboard.frame import Visit
+    from partner_bridge.connectors.calculator import Calculator
     from partner_bridge.connectors.declaration import Declaration, Organisation, Words
     from partner_bridge.connectors.normalising import Connector
     from pod_server.host import Host
@@ -47,6 +49,7 @@ class Offer:
         connect: Where it can be connected now; empty where it cannot be.
         takes_files: Whether a file of it can be brought.
         is_pushed: Whether its supplier asks by itself.
+        calculates: Whether it is shown sums and answers, and delivers nothing.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Offer:
     connect: str
     takes_files: bool
     is_pushed: bool
+    calculates: bool
 
 
 @dataclass(frozen=True)
@@ -114,9 +118,16 @@ def shape() -> Response:
 
 
 def _suppliers(host: Host, seen: Visit) -> Iterable[Supplier]:
-    connectable = {each.connector: each.slug for each in list_sources(host)}
+    connectable = {
+        each.connector: f"/-/sources#{each.slug}" for each in list_sources(host) if each.channel != "calculation"
+    }
+    connectable |= {each.connector: f"/-/calculations#{each.slug}" for each in services(host)}
     offers: dict[str, tuple[Organisation, list[Offer]]] = {}
-    for connector in registry(host.connector_packages).connectors.values():
+    every: list[Connector | Calculator] = [
+        *registry(host.connector_packages).connectors.values(),
+        *CALCULATORS.values(),
+    ]
+    for connector in every:
         organisation = connector.declaration.organisation
         place = offers.setdefault(organisation.slug, (organisation, []))
         place[1].append(_offer(seen, connector, connectable.get(connector.name, "")))
@@ -124,7 +135,7 @@ def _suppliers(host: Host, seen: Visit) -> Iterable[Supplier]:
         yield Supplier(organisation, made)
 
 
-def _offer(seen: Visit, connector: Connector, slug: str) -> Offer:
+def _offer(seen: Visit, connector: Connector | Calculator, address: str) -> Offer:
     t, declared = seen.words, connector.declaration
     kinds = [load_kinds().by_slug[each] for each in sorted(connector.kinds)]
 
@@ -145,9 +156,10 @@ def _offer(seen: Visit, connector: Connector, slug: str) -> Offer:
         facts=[(str(name), str(words)) for name, words in facts],
         guesses=said(declared.guesses),
         limits=said(declared.limits),
-        connect=f"/-/sources#{slug}" if slug else "",
+        connect=address,
         takes_files="file" in declared.channels,
         is_pushed=bool({"push", "agent"} & set(declared.channels)),
+        calculates="calculation" in declared.channels,
     )
 
 

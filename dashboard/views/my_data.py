@@ -456,7 +456,8 @@ class _Run:
 
 
 def _run_key(event: LogEvent) -> tuple[object, ...]:
-    return (event.actor, event.action, event.outcome, event.grant, event.purpose)
+    # What went out to be reckoned with is told by its groups: other groups are another line.
+    return (event.actor, event.action, event.outcome, event.grant, event.purpose, event.detail.get("groups"))
 
 
 def _actor_shown(event: LogEvent) -> str:
@@ -506,7 +507,10 @@ def log_line(visit: Visit, run: _Run, known: dict[str, _GrantFacts]) -> LogLine:
     partner = facts.partner if facts else str(event.detail.get("partner") or t("actor.partner").lower())
     words = t("action.other", who=who, action=event.action)
     if t.has(key):
-        words = t(key, who=who, count=w.number(run.count), partner=partner)
+        groups = [
+            t(f"group.{each}").lower() for each in str(event.detail.get("groups", "")).split() if t.has(f"group.{each}")
+        ]
+        words = t(key, who=who, count=w.number(run.count), partner=partner, groups=w.listing(groups))
     reason = ""
     if refused:
         reason = t(f"reason.{event.outcome}") if t.has(f"reason.{event.outcome}") else event.outcome

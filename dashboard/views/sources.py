@@ -58,7 +58,11 @@ def sources(host: Host, *, problem: str = "", status: int = 200) -> Response:
     seen, session, _ = citizens_visit(host)
     held = pulling.connections(host, session.pod_id)
     views = {view.grant.id: view for view in grants.list_grants(host, session.pod_id)}
-    cards = [_card(host, seen, each, held.get(each.slug), views) for each in list_sources(host)]
+    cards = [
+        _card(host, seen, each, held.get(each.slug), views)
+        for each in list_sources(host)
+        if each.channel != "calculation"
+    ]
     done = request.args.get("done", "")
     told = seen.words(f"source.done-{done}") if done in {"connected", "asked", "disconnected"} else ""
     answer = frame.page(
@@ -78,6 +82,8 @@ def connect(host: Host, slug: str) -> AnyResponse:
     """
     seen, session, _ = answered_form(host)
     source = find_source(host, slug)
+    if source.channel == "calculation":
+        raise SourceInvalid("this one is asked for calculations, on a page of its own, and brings nothing in")
     if source.channel == "token":
         try:
             tokens = static_token_pull.read_token(request.form.get("token", ""))

@@ -13,6 +13,7 @@ from partner_bridge.connectors.apple_health import AppleHealth
 from partner_bridge.connectors.atb import AtB
 from partner_bridge.connectors.berlin_group import BerlinGroup
 from partner_bridge.connectors.driving import Driving
+from partner_bridge.connectors.ducky import Ducky
 from partner_bridge.connectors.elhub_csv import ElhubCsv
 from partner_bridge.connectors.garmin import Garmin
 from partner_bridge.connectors.google_health import GoogleHealth
@@ -30,6 +31,7 @@ from partner_bridge.errors import UnknownConnector
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from partner_bridge.connectors.calculator import Calculator
     from partner_bridge.connectors.normalising import Connector
 
 _CONNECTORS: tuple[Connector, ...] = (
@@ -60,6 +62,21 @@ def registry(packages: tuple[str, ...] = ()) -> Registry:
 
 CONNECTORS: Mapping[str, Connector] = registry().connectors
 """The house's own."""
+
+CALCULATORS: Mapping[str, Calculator] = {each.name: each for each in (Ducky(),)}
+"""Services that are asked for a calculation: they bring nothing in by themselves (calculator.py)."""
+
+
+def find_calculator(name: str) -> Calculator:
+    """A calculation service's format by its name.
+
+    Raises:
+        UnknownConnector: there is none; the message lists those there are.
+    """
+    found = CALCULATORS.get(name)
+    if found is None:
+        raise UnknownConnector(f"the calculation services are {', '.join(sorted(CALCULATORS))}")
+    return found
 
 
 def find_connector(name: str, packages: tuple[str, ...] = ()) -> Connector:

@@ -21,9 +21,10 @@ from vocab.kinds import load_kinds
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Channel = Literal["push", "oauth-pull", "token-pull", "webhook", "file", "agent"]
+Channel = Literal["push", "oauth-pull", "token-pull", "webhook", "file", "agent", "calculation"]
 """How deliveries come in (DESIGN.md, section 2): the partner pushes as an OAuth client; this host asks after the citizen
-signed in there, or with a token they pasted; the partner calls; the citizen brings a file; an agent in the house pushes."""
+signed in there, or with a token they pasted; the partner calls; the citizen brings a file; an agent in the house pushes.
+`calculation` is no way in: the citizen has a service reckon with sums that say nothing of whom (calculating.py)."""
 
 Frequency = Literal["continuous", "hourly", "daily", "weekly", "monthly", "irregular"]
 """How often something new comes, where the citizen does nothing for it."""
@@ -113,9 +114,11 @@ def _faults(connector: object) -> Iterator[str]:
         yield f"kinds: {', '.join(unknown)[:100]} is none of {', '.join(sorted(known))}"
     if getattr(connector, "form", None) not in {"json", "text"}:
         yield "form: json or text"
-    if not callable(getattr(connector, "normalise", None)):
-        yield "normalise: a method is expected"
     declared = getattr(connector, "declaration", None)
+    calculates = isinstance(declared, Declaration) and declared.channels == ("calculation",)
+    method = "read_answer" if calculates else "normalise"
+    if not callable(getattr(connector, method, None)):
+        yield f"{method}: a method is expected"
     if isinstance(declared, Declaration):
         yield from _faults_of_declaration(declared, can_pull=callable(getattr(connector, "pull", None)))
     else:
@@ -135,6 +138,8 @@ def _faults_of_declaration(declared: Declaration, *, can_pull: bool) -> Iterator
         yield "channels: a tuple with one channel at least, each once"
     elif not set(channels) <= set(CHANNELS):
         yield f"channels: some of {', '.join(CHANNELS)}"
+    elif "calculation" in channels and len(channels) > 1:
+        yield "channels: a service that calculates brings nothing in, so calculation stands alone"
     elif can_pull is not bool({"oauth-pull", "token-pull"} & set(channels)):
         yield "channels: a connector is pulled where it has the method `pull`, and only there"
     try:

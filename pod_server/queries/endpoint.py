@@ -29,7 +29,7 @@ from pod_server.queries.process import DataSet, Limits, QueryGraph, Turns, run_q
 from pod_server.queries.protocol import accepted_formats, read_query
 from pod_server.queries.text import check_query, chooses_data_set
 from pod_server.representation import n_triples, stored, trig
-from pod_server.resources import activity_documents
+from pod_server.resources import activity_documents, calculation_documents
 from pod_server.resources.rdf_source import STORED_MEDIA_TYPE
 from pod_server.vault.errors import PodLocked
 
@@ -149,6 +149,8 @@ def _collect(host: Host, tx: Transaction, pod: Pod, agent: Agent) -> _Collected:
     collected.actor = permit.actor
     own = OpenPod(pod, permit, for_deciding.vault)
     for path, content in activity_documents.documents_of(host, own, rules.root_iri).items():
+        collected.add(QueryGraph(rules.root_iri + path, content))
+    for path, content in calculation_documents.documents_of(tx, own, rules.root_iri).items():
         collected.add(QueryGraph(rules.root_iri + path, content))
     return collected
 

@@ -247,7 +247,8 @@ def _listing(work: Workplace, target: Target, accept: str | None) -> Outcome:
     own = rdf_source.from_stored(found.content, target.root_iri)
     media_type = negotiation.choose(accept, negotiation.offered(own))
     shows_activities = target.path == "" and work.open_pod.permit.authority != "public"
-    more = [container.Member("activities/", rdf_source.STORED_MEDIA_TYPE, None, None)] if shows_activities else []
+    made_here = ("activities/", "calculations/") if shows_activities else ()
+    more = [container.Member(name, rdf_source.STORED_MEDIA_TYPE, None, None) for name in made_here]
     # A container that is being opened to everyone: strangers see of it what they will see when it is.
     being_opened = not found.public and work.open_pod.permit.webid is None and work.is_public(target.path)
     if media_type == rdf_source.STORED_MEDIA_TYPE and not being_opened:
@@ -433,7 +434,7 @@ def delete(work: Workplace, target: Target) -> Outcome:
     return Outcome(204, target.path, freed=freed, unsettled=unsettled)
 
 
-VIRTUAL = ("activities/", "sparql", ".well-known/", ".notifications/")
+VIRTUAL = ("activities/", "calculations/", "sparql", ".well-known/", ".notifications/")
 """Names at the root that the server answers itself; nothing can be stored there."""
 
 
@@ -441,6 +442,7 @@ def is_virtual(path: str) -> bool:
     """True for what the server makes itself, and for what lies below it."""
     return any(path == name or (name.endswith("/") and path.startswith(name)) for name in VIRTUAL) or path in {
         "activities",
+        "calculations",
         "sparql/",
         ".well-known",
         ".notifications",

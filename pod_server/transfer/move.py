@@ -70,6 +70,7 @@ LARGEST_NOTICE = 64 * 1024
 """Letters of a text that a citizen answered; ours are about two thousand."""
 
 CARRIED: Mapping[str, str] = {
+    "calculation": "calculation_id",
     "consent_event": "grant_id, sequence",
     "consent_reminder": "grant_id",
     "consent_use": "grant_id, day",

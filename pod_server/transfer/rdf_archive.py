@@ -28,7 +28,7 @@ from pod_server.errors import PermitExceeded
 from pod_server.log import ledger
 from pod_server.log.event import LogEvent
 from pod_server.representation import n_triples, stored, trig, turtle
-from pod_server.resources import activity_documents
+from pod_server.resources import activity_documents, calculation_documents
 from pod_server.transfer.pod_file import PodFileWriter
 from pod_server.transfer.walk import body_of, walk
 
@@ -130,6 +130,10 @@ def archive_pod(host: Host, opened: OpenPod, target: Path) -> Archived:
                 file.add(name, body, compress=found.binary is None)
                 others[name] = root + found.path
         for path, content in activity_documents.documents_of(host, opened, root).items():
+            graphs.add(path, root + path, n_triples.read(content, root + path).triples)
+        with host.storage.read() as tx:
+            answers = calculation_documents.documents_of(tx, opened, root)
+        for path, content in answers.items():
             graphs.add(path, root + path, n_triples.read(content, root + path).triples)
         quads.seek(0)
         file.add("pod.nq", iter(lambda: quads.read(_CHUNK), b""))

@@ -22,7 +22,7 @@ from pod_server.log.event import LogEvent
 from pod_server.log.ledger import append as append_to_log
 from pod_server.representation import n_triples, stored, trig, turtle
 from pod_server.representation.graph import Graph
-from pod_server.resources import activity_documents
+from pod_server.resources import activity_documents, calculation_documents
 from pod_server.resources.path import is_container
 from pod_server.transfer.errors import OtherServerError
 from pod_server.transfer.links import linked
@@ -152,7 +152,9 @@ def _items(host: Host, opened: OpenPod, moving: _Moving) -> Iterator[_Item]:
             yield _Item(path, trig.MEDIA_TYPE, trig.write(moving.moved(stored.read(found.content, root))))
         else:
             yield _Item(path, found.media_type, found.content, found if found.binary is not None else None)
-    for path, content in activity_documents.documents_of(host, opened, root).items():
+    with host.storage.read() as tx:
+        answers = calculation_documents.documents_of(tx, opened, root)
+    for path, content in (activity_documents.documents_of(host, opened, root) | answers).items():
         graph = moving.moved(n_triples.read(content, root + path))
         yield _Item(path, turtle.MEDIA_TYPE, turtle.write(graph))
 

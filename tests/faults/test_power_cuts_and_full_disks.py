@@ -67,6 +67,9 @@ ELSEWHERE = {
     "rectification INSERT, rectification UPDATE": (
         "one transaction each, in no life yet: tests/unit/pods/test_rectifications.py"
     ),
+    "calculation INSERT, calculation DELETE, calculation UPDATE, calculation_pause INSERT, calculation_pause UPDATE": (
+        "one transaction each, in no life yet: tests/unit/partner_bridge/test_calculating.py"
+    ),
     "partner_key_set INSERT, partner_key_set UPDATE, partner_key_set DELETE": (
         "kept so that a partner is not asked each time, and fetched again: tests/unit/partners/test_key_sets.py"
     ),

@@ -196,6 +196,29 @@ class Visitor:
         if self._post(form.action, form.hidden() | {"token": token}).status_code != 303:
             raise VisitorError(f"the token of {slug} was not taken")
 
+    def agree_to_calculation(self, slug: str) -> None:
+        """Consent to a service calculating, on the page that shows what would leave."""
+        form = self._form("/-/calculations", action_ends_with=f"/-/calculations/{slug}/agree")
+        self._post(form.action, form.hidden())
+
+    def calculation_to_send(self, slug: str) -> Form | None:
+        """The form that sends last month's sums exactly as shown; None while there is no sum, or no consent."""
+        forms = read_forms(self._page("/-/calculations"))
+        return next((form for form in forms if form.action.endswith(f"/-/calculations/{slug}/send")), None)
+
+    def send_for_calculation(self, form: Form) -> int:
+        """Press it; the status of the answer, whatever it is."""
+        return self._http.post(form.action, data=form.hidden()).status_code
+
+    def answers_kept(self) -> int:
+        """How many answers of services the page shows."""
+        return sum(form.action.endswith("/drop") for form in read_forms(self._page("/-/calculations")))
+
+    def withdraw_calculation(self, slug: str) -> None:
+        """Withdraw the consent, in one step, on the same page."""
+        form = self._form("/-/calculations", action_ends_with=f"/-/calculations/{slug}/withdraw")
+        self._post(form.action, form.hidden())
+
     def withdraw(self, grant: str) -> None:
         """Withdraw one grant, in one step, on the consent centre."""
         form = self._form("/-/my-data", action_ends_with=f"/-/grants/{grant}/withdraw")

@@ -21,7 +21,7 @@ def source() -> None:
 @click.option("--connector", required=True, help="Whose format it speaks.")
 @click.option("--api", required=True, help="Where its data is asked for.")
 @click.option("--purpose", default="personal-footprint", show_default=True, help="Of the consents it is asked under.")
-@click.option("--channel", type=click.Choice(["oauth", "token"]), default="oauth", show_default=True)
+@click.option("--channel", type=click.Choice(["oauth", "token", "calculation"]), default="oauth", show_default=True)
 @click.option("--every", type=float, default=360.0, show_default=True, help="Minutes between two pulls.")
 @click.option("--issuer", default="", help="Its authorization server's identifier.")
 @click.option("--authorization-endpoint", default="", help="Where it publishes no metadata.")
@@ -76,7 +76,8 @@ def add(
 
     if purpose not in load_purposes():
         raise SettingsError(f"--purpose: the purposes are {', '.join(sorted(load_purposes()))}")
-    if not isinstance(find_connector(connector, frame.settings().connector_packages), Pullable):
+    calculates = channel == "calculation"
+    if not calculates and not isinstance(find_connector(connector, frame.settings().connector_packages), Pullable):
         raise SettingsError(f"--connector: {connector} reads what is sent to it; its source cannot be asked")
     pairs = [each.partition("=") for each in parameters]
     if not all(separator for _, separator, _ in pairs):
@@ -87,7 +88,7 @@ def add(
             Source(
                 slug=slug,
                 name=name,
-                channel="token" if channel == "token" else "oauth",
+                channel="calculation" if calculates else "token" if channel == "token" else "oauth",
                 connector=connector,
                 purpose=purpose,
                 client_id=ClientId(partner),
@@ -115,7 +116,9 @@ def add(
                 "redirect_uri": made.redirect_uri(host),
                 "webhook": f"{host.base_url}/bridge/webhooks/{made.slug}" if made.webhook else None,
             },
-            f"{made.name} can be connected. Register this redirect address there: {made.redirect_uri(host)}",
+            f"{made.name} can be asked for calculations, on the page Second opinions."
+            if calculates
+            else f"{made.name} can be connected. Register this redirect address there: {made.redirect_uri(host)}",
         )
 
 

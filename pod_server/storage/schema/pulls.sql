@@ -26,3 +26,9 @@ CREATE TABLE IF NOT EXISTS pull (
 );
 CREATE INDEX IF NOT EXISTS pull_due ON pull (next_at);
 CREATE INDEX IF NOT EXISTS pull_user ON pull (slug, user_key);
+
+-- Until when a calculation service asked to be left alone (Retry-After); whoever presses meanwhile is told so.
+CREATE TABLE IF NOT EXISTS calculation_pause (
+  slug TEXT PRIMARY KEY,               -- the source
+  not_before BIGINT NOT NULL           -- real time, microseconds since 1970
+);

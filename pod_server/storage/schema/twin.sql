@@ -43,3 +43,16 @@ CREATE TABLE proposal (
     figures BLOB,                         -- what it rests on; NULL where a partner was erased since
     PRIMARY KEY (pod_id, proposal_id)
 );
+
+-- What a calculation service answered that the citizen had asked. Sealed under the figures key, and that under the key of the
+-- service's grant: the erasure of either side takes it along.
+CREATE TABLE IF NOT EXISTS calculation (
+    pod_id BIGINT NOT NULL,
+    calculation_id TEXT NOT NULL,         -- random
+    grant_id TEXT NOT NULL,               -- the service's
+    created BIGINT NOT NULL,              -- microseconds since 1970, city's time
+    epoch BIGINT NOT NULL,                -- of the grant's key
+    figures_epoch BIGINT NOT NULL,        -- of the figures key
+    sealed BLOB NOT NULL,
+    PRIMARY KEY (pod_id, calculation_id)
+);

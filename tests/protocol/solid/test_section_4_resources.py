@@ -26,7 +26,7 @@ def test_the_root_is_a_storage_and_says_so_in_link_and_body(door):
     response = door.get("")
     assert f'<{STORAGE.value}>; rel="type"' in links(response)
     assert Triple(NamedNode(ROOT), TYPE, STORAGE) in door.triples("")
-    assert door.members("") == {"activities/", "private/", "profile/", "public/"}
+    assert door.members("") == {"activities/", "calculations/", "private/", "profile/", "public/"}
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])

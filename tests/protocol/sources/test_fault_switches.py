@@ -19,7 +19,7 @@ from tvilling.city.simulators.faults import Switch
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CHANNELS = ("push", "oauth pull", "token pull", "signed call", "ping", "file", "meter", "message")
+CHANNELS = ("push", "oauth pull", "token pull", "signed call", "ping", "file", "meter", "message", "calculation")
 FAULTS_PAGE = Path(__file__).parents[3] / "docs" / "faults.md"
 CASES: dict[tuple[Switch, str], Callable[[Any], None]] = {}
 
@@ -27,6 +27,11 @@ _SECONDS = "its times are counted in seconds since 1970: there is no wall's cloc
 _NO_ANSWER = "whoever delivers so is asked nothing; what the house itself answers is the house's"
 _BEARER = "a bearer token carries no proof; an answer of the sign-in that comes twice: test_an_answer_counts_once"
 _FILE = "a file is nobody's to answer, sign or end: it is the citizen's own, under the citizen's own consent"
+_NO_FIGURES = "only a service that calculates answers with figures of its own"
+_SLOW = (
+    "no simulator of this channel thinks too long; whoever does is cut: test_t14_slow_callers.py, test_t11_outbound.py"
+)
+_PRESS = "it is asked at a press and answers of no time; nobody shows it a proof"
 _HOUSE = "the house says when and what it sends, by its own clock"
 CANNOT: dict[tuple[Switch, str], str] = {
     (Switch.BUSY, "push"): _NO_ANSWER,
@@ -49,6 +54,9 @@ CANNOT: dict[tuple[Switch, str], str] = {
     (Switch.DST, "message"): _HOUSE,
     (Switch.SKEW, "message"): _HOUSE,
     (Switch.EXPIRED, "message"): "a message is no delivery: that a consent has ended is what it tells",
+    **{(switch, "calculation"): _PRESS for switch in (Switch.LATE, Switch.DST, Switch.SKEW, Switch.REPLAY)},
+    **{(Switch.SLOW, channel): _SLOW for channel in CHANNELS[:-1]},
+    **{(switch, channel): _NO_FIGURES for switch in (Switch.UNIT, Switch.BOUNDS) for channel in CHANNELS[:-1]},
 }
 
 
@@ -464,6 +472,23 @@ def message_under_a_new_key_and_twice(rig: Any) -> None:
     assert rig.move() == ""
     rig.partner.receive(token, rig.now())
     rig.assert_nothing_lost_and_nothing_twice()
+
+
+@case(*((each, "calculation") for each in Switch if each not in {Switch.LATE, Switch.DST, Switch.SKEW, Switch.REPLAY}))
+def calculation_by_a_sick_service(rig: Any) -> None:
+    for switch in Switch:
+        if (switch, "calculation") in CANNOT:
+            continue
+        rig.faults.turn(switch, "on")
+        said = rig.move()
+        assert said == {Switch.BUSY: "busy"}.get(switch, said), switch
+        assert said, switch
+        assert rig.opened.kept() == [], switch
+        rig.faults.turn(switch, "off")
+        rig.recover()
+        assert rig.move() == "", switch
+        rig.assert_nothing_lost_and_nothing_twice()
+        rig.forget()
 
 
 def test_each_switch_is_tried_in_each_channel_or_says_why_it_cannot_occur_there():

@@ -12,7 +12,7 @@ from rdflib import DCAT, DCTERMS, FOAF, RDF, Graph, Literal, URIRef
 from rdflib.compare import isomorphic
 
 from partner_bridge.catalogue import catalogue_bytes
-from partner_bridge.connectors import CONNECTORS
+from partner_bridge.connectors import CALCULATORS, CONNECTORS
 from vocab.terms import FOLDER
 
 BASE = "http://localhost:8080"
@@ -57,7 +57,9 @@ def test_it_keeps_to_the_shapes_and_each_thing_that_they_ask_for_is_missed(graph
 
 def test_every_connector_and_kind_is_a_dataset_with_its_partner_and_its_doors(graph):
     datasets = set(graph.objects(HERE, DCAT.dataset))
-    assert datasets == {HERE + f"#{each.name}-{kind}" for each in CONNECTORS.values() for kind in each.kinds}
+    answers = {HERE + f"#{each}-calculation" for each in CALCULATORS}
+    assert datasets == answers | {HERE + f"#{each.name}-{kind}" for each in CONNECTORS.values() for kind in each.kinds}
+    assert set(graph.objects(HERE + "#door-calculations", DCAT.servesDataset)) == answers
     oss = HERE + "#oss-electricity-reading"
     assert graph.value(graph.value(oss, DCTERMS.publisher), FOAF.name) == Literal("Oss.no")
     assert str(graph.value(oss, DCAT.temporalResolution)) == "PT1M"

@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qsl
 
 from tvilling.city.electricity import LOCAL
 from tvilling.city.simulators.faults import Faults, Switch
@@ -136,6 +137,12 @@ class Stranger:
         """From the state file."""
         if self.sign_in is not None:
             self.sign_in.take_up(state["sign_in"])
+
+
+def form_of(content_type: str, body: bytes) -> dict[str, str]:
+    """A request's form; a JSON body stands in it whole, under `json`."""
+    text = body.decode("utf-8", "replace")
+    return {"json": text} if content_type.startswith("application/json") else dict(parse_qsl(text))
 
 
 def fault_answer(faults: Faults, content_type: str) -> Answer | None:

@@ -13,12 +13,13 @@ from __future__ import annotations
 import hmac
 import html
 import json
+import time
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
-from tvilling.city.simulators.asked import Stranger, fault_answer
+from tvilling.city.simulators.asked import Stranger, fault_answer, form_of
 from tvilling.city.simulators.errors import BadRequest
 from tvilling.city.simulators.faults import Switch
 from tvilling.city.simulators.faults_page import FAULTS_PAGE_POLICY, faults_page
@@ -100,7 +101,7 @@ class Door(BaseHTTPRequestHandler):
         match urlsplit(self.path).path.strip("/").split("/"):
             case ["asked", slug, *_] if slug in simulation.asked:
                 address = urlsplit(self.path)
-                form = dict(parse_qsl(body.decode("utf-8", "replace")))
+                form = form_of(self.headers.get("Content-Type", ""), body)
                 self._ask(simulation.asked[slug], _below(address.path, slug), dict(parse_qsl(address.query)), form)
             case ["faults"]:
                 self._turn_on_the_page(dict(parse_qsl(body.decode("utf-8", "replace"))))
@@ -143,6 +144,8 @@ class Door(BaseHTTPRequestHandler):
         self._send_answer(stranger.answer(self.command, path, query, dict(self.headers), form))
 
     def _send_answer(self, said: Answer) -> None:
+        if said.after_seconds:
+            time.sleep(said.after_seconds)
         self._write(
             said.status,
             said.content_type,

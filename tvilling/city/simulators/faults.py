@@ -43,6 +43,12 @@ class Switch(StrEnum):
     """It hangs up in the middle."""
     NONSENSE = "nonsense"
     """A whole answer that is half of its content."""
+    SLOW = "slow"
+    """It answers, but later than anybody waits."""
+    UNIT = "wrong-unit"
+    """Its figures are in another unit than it always told."""
+    BOUNDS = "out-of-bounds"
+    """Its figures are greater than there can be."""
 
 
 class FaultUnknown(ValueError):

@@ -20,6 +20,7 @@ from tvilling.city.simulators.bank import Bank
 from tvilling.city.simulators.faults import Faults
 from tvilling.city.simulators.health import Health
 from tvilling.city.simulators.meter_reader import MeterReader
+from tvilling.city.simulators.reckoner import Reckoner
 from tvilling.city.simulators.sign_in_server import SignInServer
 from tvilling.city.simulators.sources import City
 from tvilling.city.simulators.watches import Watches
@@ -59,7 +60,8 @@ class Asked:
         slug: Short name in configuration and addresses.
         name: What citizens see.
         contact: Its data protection contact.
-        channel: `oauth`: people sign in there; `token`: they copy a token from its page.
+        channel: `oauth`: people sign in there; `token`: they copy a token from its page; `calculation`: the house alone does,
+            and it is told of nobody.
         connector: Its format's name at the bridge.
         purpose: What the consent is for.
         api: Where its data lies, below its own address.
@@ -73,7 +75,7 @@ class Asked:
     slug: str
     name: str
     contact: str
-    channel: Literal["oauth", "token"]
+    channel: Literal["oauth", "token", "calculation"]
     connector: str
     purpose: str
     api: str
@@ -139,6 +141,12 @@ def _health(ground: Ground) -> Stranger:
     )
 
 
+def _reckoner(ground: Ground) -> Stranger:
+    return Reckoner(
+        now=ground.now, faults=ground.faults, client_id=ground.entry["client_id"], secret=ground.entry["secret"]
+    )
+
+
 def _call(address: str, headers: Mapping[str, str], body: bytes) -> int:
     try:
         answer = httpx.post(
@@ -180,6 +188,10 @@ ASKED: dict[str, Asked] = {
             "garmin-push", "Garmin (signert)", "personvern@garmin-push.example",
             "oauth", "garmin", "personal-footprint", "/wellness-api", _watches,
             webhook="signed", whose=last,
+        ),
+        Asked(
+            "ducky", "Ducky", "personvern@ducky.example",
+            "calculation", "ducky", "second-opinion", "/v3", _reckoner,
         ),
         Asked(
             "google-health", "Google Health", "personvern@google-health.example",

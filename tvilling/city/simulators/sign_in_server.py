@@ -31,6 +31,7 @@ class Answer:
 
     Attributes:
         cut: Sends its head and half of its body, and hangs up.
+        after_seconds: How long it thinks first.
         told_to, records: Which customer's records it tells, by their names; counted where it is sent whole.
     """
 
@@ -39,6 +40,7 @@ class Answer:
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
     cut: bool = False
+    after_seconds: float = 0.0
     told_to: str = ""
     records: frozenset[Hashable] = frozenset()
 
