@@ -13,6 +13,7 @@ from dashboard.views import (
     apps,
     become_partner,
     calculations,
+    challenges,
     check,
     complaint,
     connect,
@@ -234,6 +235,25 @@ def register(app: Flask, host: Host) -> None:
         methods=["POST"],
     )
     rule("/-/rectifications/<said>/tell", "tell-partner", lambda said: delivered.tell(host, said), methods=["POST"])
+    rule("/-/challenges", "challenges", lambda: challenges.page(host))
+    rule(
+        "/-/challenges/<slug>/<challenge>/join",
+        "challenge-join",
+        lambda slug, challenge: challenges.join(host, slug, challenge),
+        methods=["POST"],
+    )
+    rule(
+        "/-/challenges/mine/<grant>/tell",
+        "challenge-tell",
+        lambda grant: challenges.tell(host, grant),
+        methods=["POST"],
+    )
+    rule(
+        "/-/challenges/mine/<grant>/leave",
+        "challenge-leave",
+        lambda grant: challenges.leave(host, grant),
+        methods=["POST"],
+    )
     rule("/-/calculations", "calculations", lambda: calculations.page(host))
     for name, answer_to in (
         ("agree", calculations.agree),

@@ -17,27 +17,23 @@ Only a citizen's press of a button begins it: nothing here runs by itself. After
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote_plus, urljoin
+from urllib.parse import urljoin
 
 import msgspec
 
 from consent.grant import GrantState, GrantTerms
-from partner_bridge.channels.oauth_pull import retry_after
+from partner_bridge.channels import calculation
 from partner_bridge.connectors import find_calculator
-from partner_bridge.connectors.calculator import Line
+from partner_bridge.connectors.calculator import Line, Question
 from partner_bridge.errors import (
     NotAsShown,
     NothingToCalculate,
-    SourceBusy,
     SourceInvalid,
-    SourceUnreachable,
-    UnusablePayload,
 )
 from partner_bridge.shared import LOCAL
 from partner_bridge.sources import list_sources
@@ -45,12 +41,10 @@ from pod_server import activities, calculations, grants, key_epochs, partners, r
 from pod_server.authorization import grant_rows
 from pod_server.authorization.enforcement import recheck_grant, recheck_reading, record_read, require_grant
 from pod_server.authorization.errors import refusal_error
-from pod_server.clock import microseconds, moment
 from pod_server.identifiers import Actor, GrantId
 from pod_server.log.event import LogEvent
 from pod_server.log.ledger import append as append_to_log
 from pod_server.opening import open_pod
-from pod_server.outbound import OutboundError
 from vocab.kinds import load_kinds
 
 if TYPE_CHECKING:
@@ -62,7 +56,6 @@ if TYPE_CHECKING:
     from pod_server.authorization.permit import Permit
     from pod_server.host import Host
     from pod_server.opening import OpenPod
-    from pod_server.outbound import Response
     from pod_server.vault.vault import Vault
 
 STEP_KRONER = 100
@@ -320,24 +313,18 @@ def calculate(host: Host, own: OpenPod, service: Source, month: str, shown: str)
     earlier = [(each, content) for each, content in kept(host, own) if _is_of(content, calculator, month)]
     if any(_sums(content) == {line.spend_class: line.amount for line in asked.lines} for _, content in earlier):
         raise NothingToCalculate("these very sums were answered already")
-    _require_patience(host, service)
+    calculation.require_patience(host, service)
 
     # 3. logged before it leaves
     _log_sending(host, permit, asked, began)
 
     # 4. the token, the state once more, and the request
-    token = _token(host, service)
+    token = calculation.token_of(host, service)
     _require_standing(host, permit)
-    answer = _post(
-        host,
-        service,
-        service.api.rstrip("/") + calculator.question(asked.lines).path,
-        asked.body,
-        {"Authorization": f"Bearer {token}", "Content-Type": "application/json", "Accept": "application/json"},
-    )
+    answer = calculation.ask(host, service, token, Question(calculator.question(asked.lines).path, asked.body))
 
     # 5. held against what was asked
-    answered = calculator.read_answer(answer.body, asked.lines)
+    answered = calculator.read_answer(answer, asked.lines)
 
     # 6. kept, if the consent still stands
     return _keep(host, own, permit, service, asked, answered, began, [each.calculation_id for each, _ in earlier])
@@ -486,63 +473,3 @@ def _document(  # noqa: PLR0917 - called in one place
 
 def _instant(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-# The way out
-
-
-def _token(host: Host, service: Source) -> str:
-    """A token of this host's, for one request and kept nowhere (RFC 6749, section 4.4)."""
-    pair = f"{quote_plus(service.oauth_client)}:{quote_plus(service.secret)}".encode()
-    headers = {
-        "Authorization": f"Basic {base64.b64encode(pair).decode()}",
-        "Content-Type": "application/x-www-form-urlencoded",
-        "Accept": "application/json",
-    }
-    form = "grant_type=client_credentials" + (
-        f"&scope={quote_plus(' '.join(service.scopes))}" if service.scopes else ""
-    )
-    answer = _post(host, service, service.token_endpoint, form.encode(), headers)
-    try:
-        said = msgspec.json.decode(answer.body, type=_Token)
-    except (msgspec.DecodeError, RecursionError):
-        raise SourceUnreachable("it did not answer with a token") from None
-    if said.token_type.lower() != "bearer" or not said.access_token.isascii() or not said.access_token.isprintable():
-        raise SourceUnreachable("it did not answer with a bearer token")
-    return said.access_token
-
-
-class _Token(msgspec.Struct):
-    access_token: str
-    token_type: str
-
-
-def _post(host: Host, service: Source, address: str, body: bytes, headers: Mapping[str, str]) -> Response:
-    """One request by the house's one way out: judged, pinned, never redirected, 64 KiB and five seconds at most."""
-    try:
-        answer = host.outbound.post(address, body, headers)
-    except OutboundError as error:
-        raise SourceUnreachable(str(error)) from error
-    now = host.clock.protocol_now()
-    if answer.status == 429 or (answer.status == 503 and "retry-after" in answer.headers):
-        wait = retry_after(answer.headers.get("retry-after", ""), now)
-        with host.storage.write() as tx:
-            tx.execute(
-                "INSERT INTO calculation_pause (slug, not_before) VALUES (?, ?) "
-                "ON CONFLICT (slug) DO UPDATE SET not_before = excluded.not_before",
-                (service.slug, microseconds(now + wait)),
-            )
-        raise SourceBusy(wait)
-    if answer.status != 200:
-        raise SourceUnreachable(f"it answered {answer.status}")
-    if answer.headers.get("content-encoding", "identity").lower() != "identity":
-        raise UnusablePayload("it packed an answer that was asked for plain")
-    return answer
-
-
-def _require_patience(host: Host, service: Source) -> None:
-    with host.storage.read() as tx:
-        row = tx.one("SELECT not_before FROM calculation_pause WHERE slug = ?", (service.slug,))
-    now = host.clock.protocol_now()
-    if row is not None and moment(row[0]) > now:
-        raise SourceBusy(moment(row[0]) - now)

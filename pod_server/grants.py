@@ -394,6 +394,7 @@ SEALED_UNDER_A_GRANT = (
     "pull",
     "rectification",
     "calculation",
+    "participation",
 )
 """The tables whose rows belong to one grant, by pod_id and grant_id; what still waits for a locked pod goes too."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pod_server import calculations, documents, proposals, rectifications
+from pod_server import calculations, documents, participations, proposals, rectifications
 from pod_server.activities import segment_place
 from pod_server.log import ledger
 from pod_server.log.errors import LogError
@@ -39,6 +39,7 @@ What = Literal[
     "proposal",
     "rectification",
     "calculation",
+    "participation",
     "household",
     "document",
     "file",
@@ -152,6 +153,10 @@ def _sealed_values(tx: Transaction, pod_id: PodId) -> Iterator[tuple[What, str, 
     ):
         # The outer envelope covers every byte of the inner one.
         yield "calculation", name, Scope("grant", grant, epoch), calculations.outer_place(name), bytes(sealed)
+    for grant, version, epoch, sealed in tx.all(
+        "SELECT grant_id, version, epoch, sealed FROM participation WHERE pod_id = ?", mine
+    ):
+        yield "participation", grant, Scope("grant", grant, epoch), participations.place(version), bytes(sealed)
     for version, epoch, sealed in tx.all("SELECT version, epoch, sealed FROM household WHERE pod_id = ?", mine):
         yield "household", "", Scope("own", "", epoch), Place("household", b"", version), bytes(sealed)
 

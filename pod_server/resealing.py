@@ -24,7 +24,7 @@ from datetime import timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from pod_server import calculations, documents, inboxes, key_epochs, proposals, pulls, rectifications
+from pod_server import calculations, documents, inboxes, key_epochs, participations, proposals, pulls, rectifications
 from pod_server.activities import seal_segment, segment_place
 from pod_server.clock import microseconds, moment
 from pod_server.identifiers import GrantId, PodId
@@ -406,6 +406,25 @@ def _calculations(vault: Vault, tx: Transaction, pod_id: PodId, rows: Sequence[R
     return made
 
 
+def _participations(vault: Vault, tx: Transaction, pod_id: PodId, rows: Sequence[Row]) -> list[_Replacement]:
+    made = []
+    for grant, version, epoch, sealed in rows:
+        scope = key_epochs.grant_scope(tx, pod_id, GrantId(grant))
+        at = participations.place(version)
+        try:
+            again = _again(vault, Scope("grant", grant, epoch), scope, at, sealed, compress=True)
+        except KeyErased:
+            continue
+        made.append(
+            _Replacement(
+                "UPDATE participation SET epoch = ?, sealed = ? "
+                "WHERE pod_id = ? AND grant_id = ? AND version = ? AND epoch = ?",
+                (scope.epoch, again, pod_id, grant, version, epoch),
+            )
+        )
+    return made
+
+
 def _segments(vault: Vault, tx: Transaction, pod_id: PodId, rows: Sequence[Row]) -> list[_Replacement]:
     made = []
     for grant, ordinal, first_ordinal, epoch, records, sealed in rows:
@@ -491,6 +510,7 @@ _KINDS = (
         "calculation_id",
         _calculations,
     ),
+    _Kind("participation", "grant_id, version, epoch, sealed", _OLD_OF_GRANT, "grant_id", _participations),
     _Kind("pull", "grant_id, version, epoch, sealed", _OLD_OF_GRANT, "grant_id", _pulls),
     _Kind(
         "segment",

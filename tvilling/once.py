@@ -122,6 +122,7 @@ class Journey:
         self.end_and_renew_the_integrators_leave()
         self.approve_the_tram_pass()
         self.ask_for_a_second_opinion()
+        self.walk_in_a_challenge()
         self.check_the_figures()
         self.verify_the_logs()
         self.release_and_query()
@@ -219,6 +220,14 @@ class Journey:
         self.report.require(before > 0, "Ducky reckoned with nothing")
         self.report.require(after == 403, f"a sending after the withdrawal was answered {after}")
         self.report.require(self._reckoned() == before, "something went to Ducky after the withdrawal")
+
+    def walk_in_a_challenge(self) -> None:
+        """Kari joins Ducky's challenge under a name of its own, tells how far she is, and leaves."""
+        self.say("Kari joins a team challenge, tells how far she is, and leaves …")
+        kari = self.visitors["kari"]
+        pressed = {act: kari.press_challenge(act) for act in ("join", "tell", "leave")}
+        self.report.values["challenge"] = pressed
+        self.report.require(set(pressed.values()) == {303}, f"the challenge's buttons were answered {pressed}")
 
     def _reckoned(self) -> int:
         told = self.city.get("/control/sources")
@@ -401,6 +410,7 @@ FIELDS = (
     "live_events_seen",
     "claims",
     "second_opinion",
+    "challenge",
     "release",
     "log_verified",
     "seconds",

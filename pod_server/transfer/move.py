@@ -85,6 +85,7 @@ CARRIED: Mapping[str, str] = {
     "log_tree": "pod_id",
     "mandate": "mandate_id",
     "partial": "grant_id, month",
+    "participation": "grant_id",
     "pending_delivery": "arrival",
     "proposal": "proposal_id",
     "rectification": "rectification_id",

@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-PAGES = ["/-/home", "/-/footprint", "/-/my-data", "/-/log", "/-/twin", "/-/demo", "/-/neighbourhood", "/-/lock", "/-/security", "/-/download", "/-/sources", "/-/files", "/-/driving", "/-/calculations", "/-/representation",
+PAGES = ["/-/home", "/-/footprint", "/-/my-data", "/-/log", "/-/twin", "/-/demo", "/-/neighbourhood", "/-/lock", "/-/security", "/-/download", "/-/sources", "/-/files", "/-/driving", "/-/calculations", "/-/challenges", "/-/representation",
          "/-/footprint/events", "/vocab/", "/vocab/factors", "/vocab/catalogue", "/problems/consent-withdrawn"]  # fmt: skip
 RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}}
 

@@ -67,6 +67,9 @@ ELSEWHERE = {
     "rectification INSERT, rectification UPDATE": (
         "one transaction each, in no life yet: tests/unit/pods/test_rectifications.py"
     ),
+    "participation INSERT, participation UPDATE, participation DELETE": (
+        "one transaction each, in no life yet: tests/unit/partner_bridge/test_challenges.py"
+    ),
     "calculation INSERT, calculation DELETE, calculation UPDATE, calculation_pause INSERT, calculation_pause UPDATE": (
         "one transaction each, in no life yet: tests/unit/partner_bridge/test_calculating.py"
     ),

@@ -219,6 +219,11 @@ class Visitor:
         form = self._form("/-/calculations", action_ends_with=f"/-/calculations/{slug}/withdraw")
         self._post(form.action, form.hidden())
 
+    def press_challenge(self, act: str) -> int:
+        """Press the first button of a challenge (`join`, `tell`, `leave`) on its page; the status of the answer."""
+        form = self._form("/-/challenges", action_ends_with=f"/{act}")
+        return self._http.post(form.action, data=form.hidden()).status_code
+
     def withdraw(self, grant: str) -> None:
         """Withdraw one grant, in one step, on the consent centre."""
         form = self._form("/-/my-data", action_ends_with=f"/-/grants/{grant}/withdraw")

@@ -56,3 +56,13 @@ CREATE TABLE IF NOT EXISTS calculation (
     sealed BLOB NOT NULL,
     PRIMARY KEY (pod_id, calculation_id)
 );
+
+-- In which challenges of a service the citizen takes part, by the consent for each one; goes with it.
+CREATE TABLE IF NOT EXISTS participation (
+    pod_id BIGINT NOT NULL,
+    grant_id TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    epoch BIGINT NOT NULL,                -- of the grant's key
+    sealed BLOB NOT NULL,                 -- which challenge, under which name there
+    PRIMARY KEY (pod_id, grant_id)
+);

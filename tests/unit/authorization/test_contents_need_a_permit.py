@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from deliveries import deliver, granted, readings
 
-from pod_server import calculations, documents, figures, household, proposals, rectifications
+from pod_server import calculations, documents, figures, household, participations, proposals, rectifications
 from pod_server.activities import read_activities, read_segments
 from pod_server.authorization import enforcement
 from pod_server.errors import PermitExceeded
@@ -20,7 +20,16 @@ from pod_server.opening import OpenPod
 ROOT = Path(__file__).parents[3]
 CONTENTS = {
     f"pod_server/{name}.py"
-    for name in ("activities", "calculations", "documents", "figures", "household", "proposals", "rectifications")
+    for name in (
+        "activities",
+        "calculations",
+        "documents",
+        "figures",
+        "household",
+        "participations",
+        "proposals",
+        "rectifications",
+    )
 } | {
     # These open what lies there and give it to nobody: to seal it anew, to pack it, to say whether it is as written.
     "pod_server/resealing.py",
@@ -49,6 +58,7 @@ READING = {
     "household": lambda _, tx, opened: household.load(tx, opened),
     "proposals": lambda _, tx, opened: proposals.list_proposals(tx, opened),
     "rectifications": lambda _, tx, opened: rectifications.listed(tx, opened),
+    "participations": lambda _, tx, opened: participations.listed(tx, opened),
     "calculations": lambda _, tx, opened: calculations.listed(tx, opened),
     "figures": lambda _, tx, opened: figures.load_figures(tx, opened),
     "partials": lambda _, tx, opened: figures.load_partials(tx, opened),
@@ -90,7 +100,15 @@ def test_a_grant_reads_its_own_deliveries_and_nobody_elses(host, kari, city):
     opened = OpenPod(kari.pod, other.permit, kari.vault)
     with contextlib.suppress(PermitExceeded):
         assert list(read_activities(host, opened)) == []
-    for contents in ("household", "proposals", "figures", "partials", "rectifications", "calculations"):
+    for contents in (
+        "household",
+        "proposals",
+        "figures",
+        "partials",
+        "rectifications",
+        "calculations",
+        "participations",
+    ):
         with host.storage.read() as tx, pytest.raises(PermitExceeded):
             READING[contents](host, tx, opened)
 

@@ -27,7 +27,7 @@ def test_every_term_of_our_own_is_defined_in_the_ontology() -> None:
 def test_purposes_are_those_of_the_house_each_narrower_than_one_of_dpv() -> None:
     assert set(load_purposes()) == {
         "personal-footprint", "live-electricity", "verify-meter", "travel-footprint", "food-footprint",
-        "waste-follow-up", "research-statistics", "driving-follow-up", "second-opinion",
+        "waste-follow-up", "research-statistics", "driving-follow-up", "second-opinion", "team-challenge",
     }  # fmt: skip
     for purpose in load_purposes().values():
         assert purpose.broader.startswith("https://w3id.org/dpv#")

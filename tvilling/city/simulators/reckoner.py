@@ -11,6 +11,7 @@ import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from tvilling.city.simulators.asked import Stranger, as_json
@@ -38,6 +39,7 @@ class Reckoner(Stranger):
         tokens: Those that were given, and not used yet.
         seen: Every request that it answered or refused: method, path, headers, body.
         reckoned: How many sums it answered.
+        teams: By challenge: how far each name has come, per cent.
     """
 
     client_id: str = ""
@@ -45,6 +47,7 @@ class Reckoner(Stranger):
     tokens: set[str] = field(default_factory=set)
     seen: list[tuple[str, str, dict[str, str], str]] = field(default_factory=list)
     reckoned: int = 0
+    teams: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def answer(
         self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], form: Mapping[str, str]
@@ -63,7 +66,41 @@ class Reckoner(Stranger):
                 return self._give_token(headers, form)
             case "POST", "/v3/calculate/finance" if query.get("categoryMapping") == "smn":
                 return self._reckon(headers, form.get("json", ""))
+        match method, path.strip("/").split("/"):
+            case "GET", ["v3", "challenges"] if self._is_shown(headers):
+                return Answer(200, as_json({"challenges": [self._walk()]}, self.faults))
+            case "POST", ["v3", "challenges", challenge, act] if self._is_shown(headers):
+                return self._take_part(challenge, act, json.loads(form.get("json", "{}")))
         return json_answer(404, {"error": "no such address"})
+
+    def _is_shown(self, headers: Mapping[str, str]) -> bool:
+        return headers.get("Authorization", "").removeprefix("Bearer ") in self.tokens
+
+    def _walk(self) -> dict[str, Any]:
+        first = self.now().date().replace(day=1)
+        members = self.teams.get(f"walk-{first:%Y-%m}", {})
+        last = (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+        return {
+            "id": f"walk-{first:%Y-%m}",
+            "title": "Gå måneden rundt",
+            "measure": "steps",
+            "goal": 150_000,
+            "starts": first.isoformat(),
+            "ends": last.isoformat(),
+            "participation": min(100, 40 + 5 * len(members)),
+        }
+
+    def _take_part(self, challenge: str, act: str, said: Mapping[str, Any]) -> Answer:
+        team, name = self.teams.setdefault(challenge, {}), str(said.get("participant"))
+        if act == "join":
+            team[name] = 0
+        elif act == "progress" and name in team:
+            team[name] = int(said["percent"])
+        elif act == "leave":
+            team.pop(name, None)
+        else:
+            return json_answer(404, {"error": "nobody of this name"})
+        return json_answer(200, {})
 
     def end_access(self) -> None:
         """Tokens run out between giving and showing."""
@@ -79,11 +116,11 @@ class Reckoner(Stranger):
 
     def to_json(self) -> dict[str, Any]:
         """For the state file."""
-        return {"reckoned": self.reckoned}
+        return {"reckoned": self.reckoned, "teams": self.teams}
 
     def take_up(self, state: Mapping[str, Any]) -> None:
         """From the state file."""
-        self.reckoned = state["reckoned"]
+        self.reckoned, self.teams = state["reckoned"], dict(state["teams"])
 
     def _give_token(self, headers: Mapping[str, str], form: Mapping[str, str]) -> Answer:
         shown = base64.b64encode(f"{self.client_id}:{self.secret}".encode()).decode()
