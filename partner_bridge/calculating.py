@@ -212,6 +212,13 @@ def kept(host: Host, own: OpenPod) -> list[tuple[calculations.Calculation, Kept]
     return [(each, _KEPT.decode(each.content)) for each in found]
 
 
+def is_answered(host: Host, own: OpenPod, service: Source, asked: Preview) -> bool:
+    """Whether the service answered these very sums already."""
+    calculator = find_calculator(service.connector)
+    earlier = (content for _, content in kept(host, own) if _is_of(content, calculator, asked.month))
+    return any(_sums(content) == {line.spend_class: line.amount for line in asked.lines} for content in earlier)
+
+
 # Step 2
 
 
@@ -311,7 +318,7 @@ def calculate(host: Host, own: OpenPod, service: Source, month: str, shown: str)
     if not asked.lines:
         raise NothingToCalculate("there is no sum of this month to send")
     earlier = [(each, content) for each, content in kept(host, own) if _is_of(content, calculator, month)]
-    if any(_sums(content) == {line.spend_class: line.amount for line in asked.lines} for _, content in earlier):
+    if is_answered(host, own, service, asked):
         raise NothingToCalculate("these very sums were answered already")
     calculation.require_patience(host, service)
 

@@ -168,6 +168,13 @@ def finest(kinds: frozenset[str]) -> str:
 
 def run_pulls(host: Host, stop: threading.Event) -> None:
     """Ask what is due until told to stop, a few sources side by side."""
+    # Here, once: two workers that import these for the first time at the same moment meet half of a module in the other's
+    # hands, and a pull fails until its lease ends.
+    import oauthlib.oauth2  # noqa: F401, PLC0415
+    import requests_oauthlib  # noqa: F401, PLC0415
+
+    import partner_bridge.outbound_adapter  # noqa: F401, PLC0415
+
     with ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="pull") as workers:
         running: dict[tuple[PodId, GrantId], Future[Pulled | None]] = {}
         while not stop.wait(POLL_SECONDS):

@@ -53,15 +53,15 @@ class Row:
     """One group of one month: what was, or would be, shown, and both figures in words; never added.
 
     Attributes:
-        theirs: The service's; empty where nothing was answered yet.
+        theirs: The service's best figure, and its likely range; empty where nothing was answered, or told.
         ours: The twin's own for the same sum; empty where it has no factor.
     """
 
     group: str
     category: str
     kroner: str
-    theirs: str = ""
-    ours: str = ""
+    theirs: tuple[str, str] = ("", "")
+    ours: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,12 @@ class Offer:
     look: str
     grant: str
     month: str
-    month_words: str
+    in_words: str
     months: list[tuple[str, str]]
     shown: Preview
     rows: list[Row]
     exact: str
+    is_answered: bool
 
 
 def page(host: Host, *, problem: str = "", status: int = 200, month: str = "") -> Response:
@@ -194,15 +195,7 @@ def _offer(host: Host, seen: Visit, own: OpenPod, service: Source, wanted: str) 
     held = calculating.standing(host, own, service)
     paused = held is not None and held.state_at(seen.now) is GrantState.PAUSED
     state = "off" if held is None else "paused" if paused else "on"
-    rows = [
-        Row(
-            t(f"group.{line.spend_class}"),
-            line.category,
-            w.number(line.amount),
-            ours=_ours(seen, line.spend_class, line.amount, month),
-        )
-        for line in shown.lines
-    ]
+    rows = [Row(t(f"group.{line.spend_class}"), line.category, w.number(line.amount)) for line in shown.lines]
     return Offer(
         service,
         _facts(seen, service),
@@ -210,11 +203,12 @@ def _offer(host: Host, seen: Visit, own: OpenPod, service: Source, wanted: str) 
         {"off": "plain", "paused": "wait", "on": "good"}[state],
         "" if held is None else held.id,
         month,
-        _month(seen, month),
+        _month(seen, month, inside=True),
         [(each, _month(seen, each)) for each in every],
         shown,
         rows,
         shown.body.decode(),
+        calculating.is_answered(host, own, service, shown),
     )
 
 
@@ -235,16 +229,13 @@ def _answered(seen: Visit, own: OpenPod, stored: Calculation, content: Kept) -> 
     t, w = seen.words, seen.wording
     rows = []
     for line in content.lines:
-        if line.low is None or line.high is None:
-            theirs = w.mass(line.best)
-        else:
-            theirs = t("calculation.range", interval=w.interval(line.low, line.high), best=w.mass(line.best))
+        told = "" if line.low is None or line.high is None else w.interval(line.low, line.high)
         rows.append(
             Row(
                 t(f"group.{line.estimateOf.spendClass}"),
                 line.estimateOf.category,
                 w.number(line.estimateOf.amount),
-                theirs,
+                (w.mass(line.best), told),
                 _ours(seen, line.estimateOf.spendClass, line.estimateOf.amount, content.month),
             )
         )
@@ -259,20 +250,20 @@ def _answered(seen: Visit, own: OpenPod, stored: Calculation, content: Kept) -> 
     )
 
 
-def _ours(seen: Visit, group: str, amount: float, month: str) -> str:
+def _ours(seen: Visit, group: str, amount: float, month: str) -> tuple[str, str]:
     """The twin's own figure for the same sum, by the factor that it counts payments with."""
     at = datetime(int(month[:4]), int(month[5:]), 15, tzinfo=UTC)
     try:
         factor = load_factors().find("payment", group, at)
     except NoFactor:
-        return ""
-    w = seen.wording
-    interval = w.interval(amount * factor.low, amount * factor.high)
-    return str(seen.words("calculation.range", interval=interval, best=w.mass(amount * factor.mean)))
+        return "", ""
+    return seen.wording.mass(amount * factor.mean), seen.wording.interval(amount * factor.low, amount * factor.high)
 
 
-def _month(seen: Visit, month: str) -> str:
-    return seen.wording.month(int(month[:4]), int(month[5:]))
+def _month(seen: Visit, month: str, *, inside: bool = False) -> str:
+    """A month and its year; inside a sentence Norwegian writes it small."""
+    words = seen.wording.month(int(month[:4]), int(month[5:]))
+    return words.lower() if inside and seen.language != "en" else words
 
 
 def _notice(host: Host, seen: Visit, service: Source) -> tuple[str, str]:
