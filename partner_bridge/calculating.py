@@ -48,7 +48,7 @@ from pod_server.opening import open_pod
 from vocab.kinds import load_kinds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from consent.grant import Grant
     from partner_bridge.connectors.calculator import Answer, Calculator
@@ -317,7 +317,6 @@ def calculate(host: Host, own: OpenPod, service: Source, month: str, shown: str)
         raise NotAsShown("the sums have changed since they were shown")
     if not asked.lines:
         raise NothingToCalculate("there is no sum of this month to send")
-    earlier = [(each, content) for each, content in kept(host, own) if _is_of(content, calculator, month)]
     if is_answered(host, own, service, asked):
         raise NothingToCalculate("these very sums were answered already")
     calculation.require_patience(host, service)
@@ -334,7 +333,7 @@ def calculate(host: Host, own: OpenPod, service: Source, month: str, shown: str)
     answered = calculator.read_answer(answer, asked.lines)
 
     # 6. kept, if the consent still stands
-    return _keep(host, own, permit, service, asked, answered, began, [each.calculation_id for each, _ in earlier])
+    return _keep(host, own, permit, service, asked, answered, began)
 
 
 def _permit(host: Host, own: OpenPod, service: Source, at: datetime) -> Permit:
@@ -403,7 +402,6 @@ def _keep(  # noqa: PLR0917 - called in one place
     asked: Preview,
     answered: Answer,
     began: datetime,
-    instead_of: Sequence[str],
 ) -> Kept:
     at = host.clock.now()
     name = calculations.new_id()
@@ -416,7 +414,13 @@ def _keep(  # noqa: PLR0917 - called in one place
             if key_epochs.figures_scope(tx, own.pod_id).epoch != asked.figures_epoch:
                 # What it was drawn from was erased, or the pod got new keys, while the service thought.
                 raise NotAsShown("what the sums were made of has changed meanwhile; the answer was thrown away")
-            calculations.keep(tx, own, name, grant, content, at, instead_of=instead_of)
+            calculator = find_calculator(service.connector)
+            earlier = [
+                each.calculation_id
+                for each in calculations.listed(tx, own)
+                if _is_of(_KEPT.decode(each.content), calculator, asked.month)
+            ]
+            calculations.keep(tx, own, name, grant, content, at, instead_of=earlier)
             event = LogEvent(
                 at,
                 permit.actor,

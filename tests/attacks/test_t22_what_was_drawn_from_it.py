@@ -18,11 +18,11 @@ import pytest
 from deliveries import CITIZEN
 from hosts import key_store_in, make_host
 from thief import Thief
-from twin_activities import MIDNIGHT
+from twin_activities import MIDNIGHT, payment
 from twin_citizen import Citizen
 from twin_proposals import actions, add_municipality, stored, two_years_of_waste
 
-from pod_server import grants, pods, proposals, resealing, upkeep
+from pod_server import calculations, grants, pods, proposals, resealing, upkeep
 from pod_server.clock import SetClock
 from pod_server.log import ledger
 from pod_server.pods import create_pod
@@ -175,6 +175,35 @@ def test_a_proposal_from_before_the_figures_lay_apart_is_parted_by_the_twin_or_g
         grants.erase(host, kari.pod_id, kari.grants["TRV"].grant, actor=CITIZEN)
         assert [each["_state"] for each in stored(kari)] == (["declined"] if thinks else [])
         assert not [each for each in stored(kari) if "facts" in each]
+
+
+@pytest.mark.parametrize("erased", ["the service", "the bank"])
+def test_no_copy_tells_a_services_answer_after_either_side_was_erased(house, tmp_path, erased):
+    host, clock = house
+    made = create_pod(host, "kari", passphrase=Passphrase(WORDS))
+    kari = Citizen(SimpleNamespace(host=host), made)
+    for number in range(5):
+        kari.deliver("Banken", payment(f"coat-{number}", MIDNIGHT, 2099.0, spendClass="clothing"))
+    terms = replace(kari.grants["Banken"].permit.terms, operations=frozenset({"read"}))  # it delivers nothing
+    service = grants.give(host, kari.pod_id, terms, actor=CITIZEN).id
+    with host.storage.write() as tx:
+        calculations.keep(tx, kari.own(), calculations.new_id(), service, b'{"answer": "65.1 kg"}', MIDNIGHT)
+    copies, file = tmp_path / "copies", HostKeyFile.load(tmp_path / "apart" / "host.key")
+    shutil.copytree(tmp_path / "data", copies / "before", ignore=shutil.ignore_patterns("run"))
+
+    def told():
+        epochs = EpochKeys(tmp_path / "apart" / "epochs", file, clock)
+        thief = Thief(sorted(copies.iterdir()), file, epochs, WORDS, made.recovery_code)
+        thief.read()
+        return b"65.1 kg" in b"".join(thief.plain.values())
+
+    assert told(), "the thief's tools work"
+    grants.erase(host, kari.pod_id, service if erased == "the service" else kari.grants["Banken"].grant, actor=CITIZEN)
+    for _ in range(DAYS):
+        clock.advance(timedelta(days=1))
+        upkeep.tend(host)
+    shutil.copytree(tmp_path / "data", copies / "last", ignore=shutil.ignore_patterns("run"))
+    assert not told()
 
 
 GOES = {*grants.SEALED_UNDER_A_GRANT}
