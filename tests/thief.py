@@ -85,9 +85,12 @@ class Thief:
     def _open_answers(self, secrets, opened):
         """Answers of calculation services: one envelope in another, each under a key of its own."""
         statement = "SELECT pod_id, grant_id, epoch, figures_epoch, calculation_id, sealed FROM calculation"
-        tried = [(scope, secret) for scope, found in secrets.items() for secret in found]
+        outers, inners = (
+            [secret for scope, found in secrets.items() if scope.kind == kind for secret in found]
+            for kind in ("grant", "figures")
+        )
         for pod, grant, epoch, figures_epoch, name, sealed in set(self.rows("tvilling.sqlite", statement)):
-            for (_, outer), (_, inner) in itertools.product(tried, repeat=2):
+            for outer, inner in itertools.product(outers, inners):
                 with suppress(VaultError):
                     place = Place("calculation", name.encode(), 1)
                     within = EnvelopeKey(outer, pod, Scope("grant", grant, epoch)).open(place, sealed)
