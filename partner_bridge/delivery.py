@@ -16,7 +16,7 @@ Steps 1 and 2 hand items to `deliver`, which carries out 3 to 6; 7 and 8 follow 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -52,17 +52,18 @@ REFUSED = "refused"
 CONFLICT = "conflict"
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(msgspec.Struct, frozen=True):
     """One activity on its way in, or what became of it before it was one.
 
     Attributes:
         grant: The grant under which it is delivered, as the partner named it.
-        activity: Compact JSON-LD.
+        activity: Compact JSON-LD; empty where it is decoded already.
         may_replace: The connector knows that a later version of this record stands for the earlier one (an estimated
             reading that was measured since): on a conflict it is delivered again as a declared correction.
         payload: The position of the payload it came from; None where activities were delivered as such.
         error: Why there is no activity, or None.
+        decoded: The activity as its own decoder read it, where the channel read item and activity in one; perhaps with
+            its context yet.
     """
 
     grant: str
@@ -70,10 +71,10 @@ class Item:
     may_replace: bool = False
     payload: int | None = None
     error: Exception | None = None
+    decoded: Any = None
 
 
-@dataclass(frozen=True)
-class ItemAnswer:
+class ItemAnswer(msgspec.Struct, frozen=True):
     """What became of one item.
 
     Attributes:
@@ -162,9 +163,14 @@ def deliver(
 
         # 3. decoded and validated in one step
         try:
-            activity = decode(item.activity, host.base_url, at)
+            if item.decoded is None:
+                activity = decode(item.activity, host.base_url, at)
+            else:
+                activity = kinds.in_our_context(item.decoded, host.base_url)
+                kinds.by_slug[activity.kind].require_plausible(activity, at)
         except NotAnActivity as error:
-            answers[position] = ItemAnswer(REFUSED, _id_of(item.activity), error, item.payload)
+            named = _id_of(item.activity) if item.decoded is None else item.decoded.id[:200]
+            answers[position] = ItemAnswer(REFUSED, named, error, item.payload)
             continue
         start, end = activity.start, activity.end
 
@@ -271,7 +277,7 @@ def _append(  # noqa: PLR0917 - called in one place
                 corrected = {**msgspec.json.decode(record.raw), "correction": True}
                 raw = kinds.encode(kinds.decode(msgspec.json.encode(corrected)))
                 retry.positions.append(position)
-                retry.records.append(replace(record, raw=raw, correction=True))
+                retry.records.append(msgspec.structs.replace(record, raw=raw, correction=True))
             answers[position] = ItemAnswer(
                 REFUSED if result.status == CONFLICT else result.status,
                 record.id,

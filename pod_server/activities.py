@@ -78,8 +78,7 @@ Step = Literal["sealed", "begun", "rechecked", "logged", "numbered", "written", 
 """The steps of a write in order, for tests that die at each of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """One activity to take in.
 
     Attributes:

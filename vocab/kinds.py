@@ -13,8 +13,8 @@ import json
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, cast, get_args
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, Protocol, cast, get_args
 
 import msgspec
 import pyoxigraph as ox
@@ -236,6 +236,7 @@ class Kinds:
         union: Any = kinds[0].struct
         for kind in kinds[1:]:
             union = union | kind.struct
+        self.any_record = union
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(union, strict=True)
         self._encoder = msgspec.json.Encoder(order="sorted")
         self._context_splice = b'{"@context":' + msgspec.json.encode(context) + b","
@@ -258,6 +259,15 @@ class Kinds:
             raise _not_an_activity(error) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise NotAnActivity("$", "not well-formed JSON in UTF-8") from None
+        return activity if activity.context is None else self.in_our_context(activity, base)
+
+    @staticmethod
+    def in_our_context(activity: Any, base: str | None) -> Activity:
+        """A decoded record without the name of its context.
+
+        Raises:
+            NotAnActivity: it names another than the host's.
+        """
         context = activity.context
         if context is not None:
             if context != CONTEXT_PATH and (base is None or context != base.rstrip("/") + CONTEXT_PATH):
@@ -494,15 +504,18 @@ def _settle(doubles: list[str]) -> Callable[[Any], None]:
 
     def settle(self: Any) -> None:
         """Bring a record to its canonical form: times in UTC, no negative zero."""
-        start, end = _instant(self.start_text, "start"), _instant(self.end_text, "end")
+        written = self.start_text
+        start, text = _instant(written) or _no_such_time("start")
+        if text is not written:
+            force(self, "start_text", text)
+        written = self.end_text
+        end, text = _instant(written) or _no_such_time("end")
+        if text is not written:
+            force(self, "end_text", text)
         if start > end:
             raise ValueError("the record ends before it starts")
-        # Most records come in canonical form, "2026-11-23T10:00:00Z": 20 characters, nothing to rewrite.
-        if len(self.start_text) != 20:
-            force(self, "start_text", _instant_text(start))
-        if len(self.end_text) != 20:
-            force(self, "end_text", _instant_text(end))
-        force(self, "quantity", self.quantity + 0.0)
+        if not self.quantity:
+            force(self, "quantity", 0.0)
         for attribute in optional:
             value = getattr(self, attribute)
             if value is not None:
@@ -511,19 +524,26 @@ def _settle(doubles: list[str]) -> Callable[[Any], None]:
     return settle
 
 
-def _instant(text: str, member: str) -> datetime:
+@lru_cache(maxsize=8192)
+def _instant(text: str) -> tuple[datetime, str] | None:
+    """What a time's text means, and its canonical text; None where there is no such time.
+
+    A partner tells of the same hours of many citizens, so that most texts were met just before.
+    """
     try:
         instant = datetime.fromisoformat(text)
-        return instant if len(text) == 20 else instant.astimezone(UTC)
+        # Most come in canonical form, "2026-11-23T10:00:00Z": 20 characters, nothing to rewrite.
+        if len(text) == 20:
+            return instant, text
+        instant = instant.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise ValueError(f"{member} is not a time that exists") from None
+        return None
+    written = instant.isoformat()[:-6]
+    return instant, (written.rstrip("0") if instant.microsecond else written) + "Z"
 
 
-def _instant_text(instant: datetime) -> str:
-    text = instant.isoformat()
-    if instant.microsecond:
-        return text[:-6].rstrip("0") + "Z"
-    return text[:-6] + "Z"
+def _no_such_time(member: str) -> NoReturn:
+    raise ValueError(f"{member} is not a time that exists")
 
 
 _PLAIN_MESSAGES = (
