@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import re
 import zlib
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -27,6 +28,7 @@ from partner_bridge.channels.push import BODY_LIMIT_BYTES, LONGEST_LINE_BYTES, i
 from partner_bridge.delivery import REFUSED, ItemAnswer, deliver
 from partner_bridge.errors import BodyTooLarge, BodyUnreadable, KeyReused, KeyUnusable, NoSuchDelivery, OffsetMismatch
 from partner_bridge.receipts import issue_receipt, issue_summary
+from pod_server import desk
 from pod_server.authorization.sealed_for_host import seal, unseal
 from pod_server.clock import microseconds
 from pod_server.partner_limits import PartnerLimited, count_delivered
@@ -216,7 +218,8 @@ def take_in_lines(
     work = _Work(host, partner, key, offset)
     reader = PieceReader(stream)
     while (piece := work.next_piece(reader)) is not None:
-        work.take(piece)
+        with desk.seated_for_bulk() if host.storage.is_embedded else nullcontext():
+            work.take(piece)
     return work.finish()
 
 

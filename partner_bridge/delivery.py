@@ -148,6 +148,7 @@ def deliver(
         StorageFull: nothing more can be written; what was not answered may be delivered again without harm.
     """
     kinds = load_kinds()
+    by_slug, encode = kinds.by_slug, kinds.encode
     at = host.clock.now()
     answers: list[ItemAnswer] = [ItemAnswer(REFUSED)] * len(items)
     batches: dict[str, _Batch] = {}
@@ -163,16 +164,17 @@ def deliver(
 
         # 3. decoded and validated in one step
         try:
-            if item.decoded is None:
-                activity = decode(item.activity, host.base_url, at)
-            else:
-                activity = kinds.in_our_context(item.decoded, host.base_url)
-                kinds.by_slug[activity.kind].require_plausible(activity, at)
+            activity = item.decoded
+            if activity is None:
+                activity = kinds.decode(item.activity, host.base_url)
+            elif activity.context is not None:
+                activity = kinds.in_our_context(activity, host.base_url)
+            kind = activity.kind
+            start, end = by_slug[kind].require_plausible(activity, at)
         except NotAnActivity as error:
             named = _id_of(item.activity) if item.decoded is None else item.decoded.id[:200]
             answers[position] = ItemAnswer(REFUSED, named, error, item.payload)
             continue
-        start, end = activity.start, activity.end
 
         # 4. its own grant decides
         batch = batches.get(item.grant)
@@ -187,15 +189,13 @@ def deliver(
             if batch is None:
                 answers[position] = ItemAnswer(REFUSED, activity.id, closed[item.grant], item.payload)
                 continue
-        refused = batch.permit.refusal_for(activity.kind, start, end, at) or _barred(partner, activity.kind)
+        refused = batch.permit.refusal_for(kind, start, end, at) or _barred(partner, kind)
         if refused is not None:
             batch.refused.append(refused)
             answers[position] = ItemAnswer(REFUSED, activity.id, refusal_error(refused), item.payload)
             continue
         batch.positions.append(position)
-        batch.records.append(
-            Record(activity.id, kinds.encode(activity), activity.kind, start, end, activity.correction)
-        )
+        batch.records.append(Record(activity.id, encode(activity), kind, start, end, activity.correction))
 
     # 5. and 6. sealed, and written in one transaction that reads each grant's state again
     actor = actor or Actor("partner", partner.client_id, partner.name, str(getattr(partner, "through", "")))

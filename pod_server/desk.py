@@ -6,7 +6,10 @@ interval of 5 ms. So the threads of a worker take turns at one desk. A thread si
 for everything that waits (a body, a turn to write, the disk, another host) and comes back. Slow bodies and readers
 therefore hold a thread, of which there are several, and never the desk.
 
-A thread that is not at the desk (pages, other processes) may use the same functions; for it `away` does nothing.
+Bulk deliveries have a desk of their own: one of them is worked on at a time, and no request for a pod waits behind its
+many records; the two desks share the interpreter as two threads do.
+
+A thread that is not at a desk (pages, other processes) may use the same functions; for it `away` does nothing.
 """
 
 from __future__ import annotations
@@ -50,59 +53,68 @@ class _Desk:
                 self._taken = False
 
 
-_desk = _Desk()
+_pods = _Desk()
+_bulk = _Desk()
 
 
 class _Seat(threading.local):
-    taken = False
+    at: _Desk | None = None
 
 
 _seat = _Seat()
 
 
 class _Seated:
-    """At the desk; sitting down where one sits already changes nothing."""
+    """At a desk; sitting down where one sits already changes nothing."""
 
-    __slots__ = ("_was_seated",)
+    __slots__ = ("_desk", "_was_seated")
+
+    def __init__(self, desk: _Desk) -> None:
+        self._desk = desk
 
     def __enter__(self) -> None:
-        self._was_seated = _seat.taken
+        self._was_seated = _seat.at is not None
         if not self._was_seated:
-            _desk.sit()
-            _seat.taken = True
+            self._desk.sit()
+            _seat.at = self._desk
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if not self._was_seated:
-            _seat.taken = False
-            _desk.rise()
+            _seat.at = None
+            self._desk.rise()
 
 
 class _Away:
     """Up from the desk, for a wait; back at it afterwards."""
 
-    __slots__ = ("_was_seated",)
+    __slots__ = ("_left",)
 
     def __enter__(self) -> None:
-        self._was_seated = _seat.taken
-        if self._was_seated:
-            _seat.taken = False
-            _desk.rise()
+        self._left = _seat.at
+        if self._left is not None:
+            _seat.at = None
+            self._left.rise()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._was_seated:
-            _desk.sit()
-            _seat.taken = True
+        if self._left is not None:
+            self._left.sit()
+            _seat.at = self._left
 
 
 def seated() -> _Seated:
-    """A block in which this thread is at the desk."""
-    return _Seated()
+    """A block in which this thread is at the desk of requests for pods."""
+    return _Seated(_pods)
+
+
+def seated_for_bulk() -> _Seated:
+    """A block in which this thread is at the desk of bulk deliveries."""
+    return _Seated(_bulk)
 
 
 def away() -> _Away:
-    """A block in which this thread waits for something and leaves the desk to others, if it sat there."""
+    """A block in which this thread waits for something and leaves its desk to others, if it sat at one."""
     return _Away()

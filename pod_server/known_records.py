@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pod_server.vault.scope_keys import marks_with
 
@@ -41,10 +41,7 @@ def marks_of(mark_key: bytes, records: Sequence[tuple[str, bytes]]) -> list[Mark
     ids = marks_with(mark_key, [record_id for record_id, _ in records], ID_MARK_BYTES)
     # The zero byte, which no id holds, keeps a content's mark from ever being an id's.
     contents = marks_with(mark_key, ["\0" + content.decode() for _, content in records], CONTENT_MARK_BYTES)
-    return [
-        (int.from_bytes(id_mark, "little"), int.from_bytes(content_mark, "little"))
-        for id_mark, content_mark in zip(ids, contents, strict=True)
-    ]
+    return cast("list[Mark]", list(_MARK.iter_unpack(b"".join(map(bytes.__add__, ids, contents)))))
 
 
 def pack(marks: Iterable[Mark]) -> bytes:
@@ -97,6 +94,10 @@ class KnownOfGrant:
     def content_of(self, id_mark: int) -> int | None:
         """The content's mark of the latest record with this id, or None where the id is new."""
         return self._content_of.get(id_mark)
+
+    def holds_none_of(self, id_marks: set[int]) -> bool:
+        """Whether all these ids are new."""
+        return self._content_of.keys().isdisjoint(id_marks)
 
     def was_superseded(self, mark: Mark) -> bool:
         """Whether this very content was accepted once, and corrected since."""

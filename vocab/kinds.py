@@ -10,6 +10,7 @@ Source: JSON-LD 1.1 (W3C Recommendation), SHACL (W3C Recommendation), section 4;
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -33,6 +34,7 @@ CONTEXT_PATH = "/vocab/context.jsonld"
 """Where a host serves the one context; a record may name it, and needs not."""
 
 MAXIMUM_RECORD_BYTES = 8192
+_LENGTHS_REMEMBERED = 256
 """One record's size; the largest valid record is far smaller unless its zones run on."""
 
 _SHORTEST_PERSON = 5
@@ -168,6 +170,7 @@ class Kind:
     members: tuple[Member, ...]
     folder: Path
     struct: type[msgspec.Struct]
+    _most_by_length: dict[timedelta, float] = field(default_factory=dict, compare=False, repr=False)
 
     def discriminator(self, activity: Activity) -> str:
         """What beside the kind chooses the factor: a food class, a mode, a fraction; "" where nothing does."""
@@ -183,37 +186,50 @@ class Kind:
             return f"the record is older than {_days(self.maximum_age)}"
         return None
 
-    def require_plausible(self, activity: Activity, at: datetime) -> None:
+    def require_plausible(self, activity: Activity, at: datetime) -> tuple[datetime, datetime]:
         """Refuse what cannot be true, or is about somebody whom no field asks for.
 
         Args:
             activity: A decoded record of this kind.
             at: When it was delivered.
 
+        Returns:
+            Its start and end, which had to be read for it.
+
         Raises:
             NotAnActivity: its times cannot be right.
             Implausible: it holds more than there can be; the error says how much there can be.
             PersonInText: a free text names a person. The error says what, never which.
         """
-        # Every record of every delivery passes here: each time is read once, and what a rate allows is one product.
-        start = activity.start
-        length = activity.end - start
+        # Every record of every delivery passes here: each time is read once, and most records are as long as another.
+        start, end = activity.start, activity.end
+        length = end - start
         if length > self.maximum_duration or start < at - self.maximum_age:
             raise NotAnActivity("$.start", self.implausible(activity, at) or "")
-        seconds = length.total_seconds()
-        for bound in self.bounds:
-            if activity.quantity > bound.allowed(seconds):
-                what = "" if bound.measure == "quantity" else " " + bound.measure.replace("-", " ")
-                raise Implausible(
-                    "$.quantity",
-                    f"more than {bound.impossible:g} {self.unit}{what} is not possible: check unit and times",
-                )
+        most = self._most_by_length.get(length)
+        if activity.quantity > (self._most(length) if most is None else most):
+            raise self._impossible(activity.quantity, length)
         for attribute, name in self.free_text:
             text = getattr(activity, attribute)
             if text is not None and len(text) >= _SHORTEST_PERSON:
                 found = person_in(text)
                 if found is not None:
                     raise PersonInText(f"$.{name}", _PERSONS[found])
+        return start, end
+
+    def _most(self, length: timedelta) -> float:
+        """The most that a record so long may hold, by the strictest of the bounds."""
+        most = min((each.allowed(length.total_seconds()) for each in self.bounds), default=math.inf)
+        if len(self._most_by_length) < _LENGTHS_REMEMBERED:
+            self._most_by_length[length] = most
+        return most
+
+    def _impossible(self, quantity: float, length: timedelta) -> Implausible:
+        bound = next(each for each in self.bounds if quantity > each.allowed(length.total_seconds()))
+        what = "" if bound.measure == "quantity" else " " + bound.measure.replace("-", " ")
+        return Implausible(
+            "$.quantity", f"more than {bound.impossible:g} {self.unit}{what} is not possible: check unit and times"
+        )
 
     def unusual(self, activity: Activity) -> Bound | None:
         """The bound above which a record that was taken in is unlikely; None where it is usual."""

@@ -18,7 +18,7 @@ def in_a_thread(work) -> threading.Thread:
 
 def queued(number: int) -> None:
     until = time.monotonic() + 60
-    while len(desk._desk._queue) < number:
+    while len(desk._pods._queue) < number:
         assert time.monotonic() < until
         time.sleep(0.001)
 
@@ -69,16 +69,43 @@ def test_an_error_while_away_or_seated_leaves_nothing_taken():
         raise LookupError
     thread = in_a_thread(lambda: desk.seated().__enter__())
     thread.join(30)
-    assert desk._desk._taken  # by a thread that has ended: nobody else may be taken for it
-    desk._desk.rise()
-    assert not desk._desk._taken
+    assert desk._pods._taken  # by a thread that has ended: nobody else may be taken for it
+    desk._pods.rise()
+    assert not desk._pods._taken
 
 
 def test_sitting_twice_is_sitting_and_away_from_elsewhere_does_nothing():
     with desk.away():
-        assert not desk._desk._taken
+        assert not desk._pods._taken
     with desk.seated():
         with desk.seated():
             pass
-        assert desk._desk._taken
-    assert not desk._desk._taken
+        assert desk._pods._taken
+    assert not desk._pods._taken
+
+
+def test_a_bulk_delivery_holds_up_no_request_for_a_pod_and_waits_behind_the_bulk_before_it():
+    begun, may_end, second = threading.Event(), threading.Event(), threading.Event()
+
+    def first_bulk():
+        with desk.seated_for_bulk():
+            begun.set()
+            may_end.wait(10)
+
+    def second_bulk():
+        with desk.seated_for_bulk(), desk.away():
+            second.set()
+
+    threads = [threading.Thread(target=each, daemon=True) for each in (first_bulk, second_bulk)]
+    threads[0].start()
+    begun.wait(10)
+    threads[1].start()
+    while not desk._bulk._queue:
+        threading.Event().wait(0.001)
+    with desk.seated():
+        assert not second.is_set()
+    may_end.set()
+    for each in threads:
+        each.join(10)
+    assert second.is_set()
+    assert not desk._bulk._taken
