@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Literal
 
 from pod_server import feed, figures, rectifications
 from pod_server.authorization.errors import MandateMissing
-from pod_server.errors import FeedMoved, NoSuchPod
+from pod_server.errors import FeedMoved
 from pod_server.identifiers import GrantId
 from pod_server.opening import custodian_vaults, open_pod
+from pod_server.storage.errors import StorageBusy, StorageFull
 from pod_server.vault.envelope import OWN
-from pod_server.vault.errors import PodLocked
+from pod_server.vault.errors import KeyStoreFull
 from pod_server.vault.vault import FIGURES
 from twin_agent import observe
 from twin_agent.compute import ELECTRICITY, encode_sums
@@ -62,6 +63,14 @@ if TYPE_CHECKING:
 
 Step = Literal["observed", "computed", "inferred", "begun", "written", "committed", "told"]
 """The steps in order, for tests that die at each of them."""
+
+
+EVERYBODYS_TROUBLE = (StorageBusy, StorageFull, KeyStoreFull)
+"""What no pod is to blame for, and what trying the next one cannot mend. Damage is not among it: it may be one pod's rows."""
+
+
+class TogetherFailed(Exception):
+    """One pod's trouble undid what was done for all; its word is the kind of the error, never the error's own, which may hold data."""
 
 
 @dataclass(frozen=True)
@@ -112,29 +121,46 @@ def process_pods(host: Host, pod_ids: Sequence[PodId]) -> frozenset[PodId]:
     """Take in what is new in several pods, and commit it together: one turn to write and one sync for all of them.
 
     Only what is ordinary is done here. A pod that is locked, turned off, changed meanwhile, to be summed anew or long behind is
-    left out, and so are all where anything goes wrong: whoever calls takes those in one by one (`process_pod`).
+    left out, and so is one whose news cannot be read or worked out: whoever calls takes it in alone (`process_pod`), where its
+    trouble is told of. Writing is all or none.
 
     Returns:
         The pods that are taken in.
+
+    Raises:
+        StorageBusy, StorageFull, KeyStoreFull: it is every pod's trouble; nothing was written.
+        TogetherFailed: keys that are asked for together, or what one of the pods would have written, failed; nothing was
+            written.
     """
-    custodian_vaults(host, dict.fromkeys(pod_ids, (OWN, FIGURES)))
-    ready = []
-    for pod_id in pod_ids:
-        try:
-            own = open_pod(host, leave_to_observe(host, pod_id))
-            news = observe.observe(host, own)
-        except (MandateMissing, PodLocked, NoSuchPod):
-            continue
-        if news.upto == news.head > news.cursor and not news.from_the_start:
-            ready.append(_work_out(host, own, news, _ignore))
     written = []
-    with host.storage.write() as tx:
-        for work in ready:
-            with suppress(MandateMissing, FeedMoved):  # both are raised before anything of the pod is written
-                _write(tx, work)
-                written.append(work.own.pod_id)
+    try:
+        custodian_vaults(host, dict.fromkeys(pod_ids, (OWN, FIGURES)))
+        ready = [work for work in (_ordinary_work(host, pod_id) for pod_id in pod_ids) if work is not None]
+        with host.storage.write() as tx:
+            for work in ready:
+                with suppress(MandateMissing, FeedMoved):  # both are raised before anything of the pod is written
+                    _write(tx, work)
+                    written.append(work.own.pod_id)
+    except EVERYBODYS_TROUBLE:
+        raise
+    except Exception as error:
+        raise TogetherFailed(type(error).__name__) from error
     host.signal.notify(set(written))
     return frozenset(written)
+
+
+def _ordinary_work(host: Host, pod_id: PodId) -> _Work | None:
+    """One pod's news, worked out; None where it has to be met alone."""
+    try:
+        own = open_pod(host, leave_to_observe(host, pod_id))
+        news = observe.observe(host, own)
+        if news.upto == news.head > news.cursor and not news.from_the_start:
+            return _work_out(host, own, news, _ignore)
+    except EVERYBODYS_TROUBLE:
+        raise
+    except Exception:  # noqa: BLE001, S110 - this pod's alone; `process_pod` meets it again, and its caller tells of it
+        pass
+    return None
 
 
 @dataclass(frozen=True)

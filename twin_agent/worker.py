@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import traceback
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -17,7 +19,7 @@ from pod_server.notifications.signal import Listener, Signal
 from pod_server.storage.errors import StorageBusy, StorageFull
 from pod_server.vault.errors import PodLocked
 from twin_agent.compute import rules_fingerprint
-from twin_agent.pipeline import process_pod, process_pods
+from twin_agent.pipeline import EVERYBODYS_TROUBLE, TogetherFailed, process_pod, process_pods
 
 if TYPE_CHECKING:
     import threading
@@ -63,7 +65,7 @@ def run_agent(host: Host, stop: threading.Event) -> None:
                     reminders.remind_due(host)
                     coming_of_age.look_after_birthdays(host)
                     next_reminders = now + REMINDERS_EVERY
-            except (StorageBusy, StorageFull) as error:
+            except EVERYBODYS_TROUBLE as error:
                 _log.warning("agent.storage", problem=type(error).__name__)
                 stop.wait(POLL_SECONDS)
                 continue
@@ -76,13 +78,22 @@ def work_once(host: Host) -> int:
 
     Each round claims under a name of its own: a pod that cannot be taken in now stays claimed until that claim runs
     out, and is not asked for again at once.
+
+    Raises:
+        StorageBusy, StorageFull, KeyStoreFull: nothing can be done now; the claims not done are given back.
     """
     worker = f"agent-{os.getpid()}-{secrets.token_hex(4)}"
     claims = feed.claim(host, worker, PODS_AT_ONCE)
-    done = _process_together(host, claims) if len(claims) > 1 and host.storage.is_embedded else frozenset()
-    for claim in claims:
-        if claim.pod_id not in done:
-            process_claim(host, claim, worker)
+    done: frozenset[PodId] = frozenset()
+    try:
+        if len(claims) > 1 and host.storage.is_embedded:
+            done = _process_together(host, claims)
+        for claim in claims:
+            if claim.pod_id not in done:
+                process_claim(host, claim, worker)
+    except EVERYBODYS_TROUBLE:
+        _release_all(host, claims, worker)
+        raise
     return len(claims)
 
 
@@ -90,13 +101,24 @@ def _process_together(host: Host, claims: Sequence[feed.Claim]) -> frozenset[Pod
     """The claimed pods that could be taken in by one commit; the others' trouble is met where each is alone."""
     try:
         return process_pods(host, [claim.pod_id for claim in claims])
-    except Exception as error:  # noqa: BLE001 - nothing was written
-        _log.info("agent.one_by_one", problem=type(error).__name__)
+    except TogetherFailed as error:
+        _log.warning("agent.one_by_one", pods=len(claims), kind=str(error))
         return frozenset()
 
 
+def _release_all(host: Host, claims: Sequence[feed.Claim], worker: str) -> None:
+    """So that they wait for the storage, and not for the claims' end. Those taken in meanwhile are claimed no longer."""
+    with contextlib.suppress(*EVERYBODYS_TROUBLE):
+        for claim in claims:
+            feed.release(host, claim.pod_id, worker)
+
+
 def process_claim(host: Host, claim: feed.Claim, worker: str) -> Processed | None:
-    """Take one claimed pod in; None where it cannot be now."""
+    """Take one claimed pod in; None where it cannot be now.
+
+    Raises:
+        StorageBusy, StorageFull, KeyStoreFull: it is every pod's trouble; the claim stands.
+    """
     try:
         return process_pod(host, claim.pod_id)
     except (PodLocked, MandateMissing):
@@ -105,14 +127,19 @@ def process_claim(host: Host, claim: feed.Claim, worker: str) -> Processed | Non
         with contextlib.suppress(StorageBusy):
             feed.release(host, claim.pod_id, worker)
         return None
-    except (StorageBusy, StorageFull):
-        with contextlib.suppress(StorageBusy, StorageFull):
-            feed.release(host, claim.pod_id, worker)
+    except EVERYBODYS_TROUBLE:
         raise
-    except Exception:  # noqa: BLE001 - whatever it is, it is this pod's
-        # One pod's trouble must not stop the others; its claim runs out and it is tried again.
-        _log.exception("agent.pod_failed")
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is this pod's
+        # One pod's trouble must not stop the others; its claim runs out and it is tried again. The error's own words may
+        # hold what stands in the pod: its kind and its place in the program say enough, and are nobody's.
+        _log.error("agent.pod_failed", pod=claim.pod_id, kind=type(error).__name__, at=_place_of(error))
         return None
+
+
+def _place_of(error: Exception) -> str:
+    """Module and line where it was raised, and no value that stood there."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"
 
 
 def run_until_idle(host: Host) -> int:

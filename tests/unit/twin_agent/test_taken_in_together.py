@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from structlog.testing import capture_logs
 from twin_activities import trip
 from twin_citizen import Citizen
 
 from pod_server import feed, pods, turning_the_twin
 from pod_server.identifiers import Actor
+from pod_server.storage.errors import StorageBusy, StorageFull
+from pod_server.vault.errors import KeyStoreFull
 from pod_server.vault.key_derivation import Argon2Cost, Passphrase
 from twin_agent import pipeline, worker
 
@@ -68,7 +71,7 @@ def test_where_anything_goes_wrong_nothing_is_written_and_each_is_taken_in_alone
         return write(tx, work)
 
     monkeypatch.setattr(pipeline, "_write", fails_for_per)
-    with pytest.raises(ArithmeticError):
+    with pytest.raises(pipeline.TogetherFailed):
         pipeline.process_pods(host, [each.pod_id for each in neighbours])
     with host.storage.read() as tx:
         assert all(feed.position(tx, each.pod_id)[0] < feed.position(tx, each.pod_id)[1] for each in neighbours)
@@ -77,3 +80,51 @@ def test_where_anything_goes_wrong_nothing_is_written_and_each_is_taken_in_alone
         behind = [each for each in neighbours if feed.position(tx, each.pod_id)[0] < feed.position(tx, each.pod_id)[1]]
     assert behind == [neighbours[2]]
     assert all(travelled(each) > 0 for each in neighbours if each is not neighbours[2])
+
+
+def behind(neighbours: list[Citizen]) -> list[Citizen]:
+    with neighbours[0].host.storage.read() as tx:
+        ends = [(each, feed.position(tx, each.pod_id)) for each in neighbours]
+    return [each for each, (cursor, head) in ends if cursor < head]
+
+
+def test_a_pod_that_cannot_be_worked_out_holds_up_nobody_and_is_told_of_without_its_contents(
+    neighbours, monkeypatch
+) -> None:
+    host, per, commits = neighbours[0].host, neighbours[2], []
+    work_out, write = pipeline._work_out, host.storage.write
+
+    def breaks_for_per(host, own, news, at_step):
+        if own.pod_id == per.pod_id:
+            raise ValueError("Per bought insulin")
+        return work_out(host, own, news, at_step)
+
+    monkeypatch.setattr(pipeline, "_work_out", breaks_for_per)
+    monkeypatch.setattr(host.storage, "write", lambda **options: commits.append(1) or write(**options))
+    with capture_logs() as told:
+        assert worker.work_once(host) == 4
+    assert len(commits) == 2  # the claim, and the three others together still
+    assert behind(neighbours) == [per]
+    (line,) = (each for each in told if each["log_level"] != "info")
+    assert (line["event"], line["log_level"], line["pod"]) == ("agent.pod_failed", "error", per.pod_id)
+    assert line["kind"] == "ValueError"
+    assert line["at"].startswith("test_taken_in_together.py:")
+    assert "insulin" not in str(line)
+    assert "exc_info" not in line
+
+
+@pytest.mark.parametrize("trouble", [StorageFull, StorageBusy, KeyStoreFull])
+def test_the_storages_trouble_is_no_pods_and_all_claims_are_given_back(neighbours, monkeypatch, trouble) -> None:
+    host = neighbours[0].host
+
+    def refuses(tx, work):
+        raise trouble
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pipeline, "_write", refuses)
+        with capture_logs() as told, pytest.raises(trouble):
+            worker.work_once(host)
+    assert told == []  # the loop tells of it, once
+    assert behind(neighbours) == neighbours
+    assert worker.work_once(host) == 4  # at once: no claim holds them off
+    assert behind(neighbours) == []
