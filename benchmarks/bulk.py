@@ -41,7 +41,7 @@ from pod_server.pods import NewCitizen, create_pods
 
 
 def records(grants: list[str], each: int, run: str, day: int = 0):
-    """`each` readings of every citizen, citizen by citizen, in hours that no other run has."""
+    """`each` readings of every citizen, citizen by citizen, in hours that no other run has, from a day on."""
     start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(days=300 - day)
     for grant in grants:
         for number in range(each):
