@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 from deliveries import deliver, granted, reading, readings
+from msgspec.structs import replace
 from pyoxigraph import NamedNode
 from solid_door import KARI, OLA
 
