@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pod_server import household, rectifications
+from vocab.kinds import load_kinds
 
 if TYPE_CHECKING:
     from pod_server.activities import StoredActivity
@@ -72,6 +73,18 @@ class Counting:
     members: int
     left_out: Mapping[tuple[str, str], LeftOut]
     said: Mapping[tuple[str, str], Rectification] = field(default_factory=dict)
+
+
+_MEETING = (frozenset({"electricity"}), frozenset({"steps"}), frozenset({"food", "travel", "consumption"}))
+"""Categories whose records can tell of one event; of the others none is told twice."""
+
+
+def kinds_met_by(kinds: Iterable[str]) -> frozenset[str]:
+    """The kinds whose records may count instead of records of some kinds, these among them; none where no rule meets them."""
+    by_slug = load_kinds().by_slug
+    categories = {by_slug[kind].category for kind in kinds}
+    meeting = frozenset[str]().union(*(group for group in _MEETING if group & categories))
+    return frozenset(slug for slug, kind in by_slug.items() if kind.category in meeting)
 
 
 class _Named(msgspec.Struct, frozen=True):

@@ -150,8 +150,13 @@ def _listing(target: Target, members: list[str]) -> Graph:
 
 
 def _month(host: Host, open_pod: OpenPod, target: Target, grant: GrantId, month: str) -> Graph:
-    # What counts in a month follows from the two before it, and its last hours are the next month's by the local clock.
-    found = activities.read_activities(host, open_pod, start=_first(month, -2), end=_first(month, 2))
+    found = list(activities.read_activities(host, open_pod, start=_first(month, 0), end=_first(month, 1), grant=grant))
+    meeting = left_out.kinds_met_by({record.kind for record in found})
+    if meeting:
+        # What counts in a month follows from the two before it, and its last hours are the next month's by the local clock.
+        around = activities.read_activities(host, open_pod, start=_first(month, -2), end=_first(month, 2))
+        others = (each for each in around if each.kind in meeting)
+        found = [*others, *(record for record in found if record.kind not in meeting)]
     counted = _counted(host, open_pod, target.root_iri, found)
     records = counted.by_document().get(f"{ROOT}{grant}/{month}", [])
     return Graph.of(_document(load_kinds(), records, target.path, counted), _PREFIXES)
