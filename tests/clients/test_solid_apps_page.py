@@ -64,7 +64,7 @@ def said(running, node, tmp_path):
 
 
 def test_every_command_of_the_page_does_what_the_page_says(said, running):
-    add, open_doors, refusal, note, app, listener, answer, cleaning = said
+    add, open_doors, refusal, note, app, listener, answer, vocabulary, cleaning = said
     pod = f"{running.base_url}/signe/"
     assert "signe" in add
     assert '"Signe Moe"' in open_doors
@@ -80,4 +80,5 @@ def test_every_command_of_the_page_does_what_the_page_says(said, running):
     assert answer.splitlines() == [
         "document,text", f"{pod}private/notes/today.ttl,Buy bread", f"{pod}private/first-app/hello.ttl,Hei!",
     ]  # fmt: skip
+    assert not vocabulary.strip(), "files are fetched, and nothing is said"
     assert [line.split()[0] for line in cleaning.splitlines()] == ["204"] * 5
