@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import zipfile
 import zlib
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 FILE_LIMIT_BYTES = 100 * 1024 * 1024
 STREAM_LIMIT_BYTES = 4 * 1024**3
 _TOO_LARGE = f"{{name}} is larger than {FILE_LIMIT_BYTES // (1024 * 1024)} MiB, packed or unpacked; bring it in parts"
+_LINE = re.compile(rb"\S[^\r\n]*")
 _UTF_16 = frozenset({b"\xff\xfe", b"\xfe\xff"})
 
 
@@ -76,7 +78,7 @@ def read_content(name: str, content: bytes, connector: Connector) -> Iterator[by
         yield stripped
     except (msgspec.DecodeError, RecursionError):
         # Not one JSON value: perhaps one a line; a line that is broken becomes its own problem in the connector.
-        yield from (line for line in stripped.splitlines() if line.strip())
+        yield from (found.group() for found in _LINE.finditer(stripped))
 
 
 @contextmanager

@@ -7,8 +7,6 @@ that in autumn one hour comes twice and in spring one never; an empty value is a
 
 from __future__ import annotations
 
-import csv
-import itertools
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -17,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from partner_bridge.connectors.declaration import Declaration, Organisation, Words
 from partner_bridge.connectors.normalising import Context, Normalised, instant
+from partner_bridge.connectors.text_files import rows_of
 from partner_bridge.errors import UnusablePayload
 
 LOCAL = ZoneInfo("Europe/Oslo")
@@ -176,28 +175,6 @@ def decimal_comma(text: str) -> float:
     if not re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,15})?", cleaned):
         raise ValueError("a number like 1,234 is expected")
     return float(cleaned)
-
-
-def rows_of(payload: bytes, delimiter: str) -> Iterator[tuple[int, list[str] | None]]:
-    """The rows of a CSV file with their numbers, from 1; None for one that is no row, such as a field without end."""
-    reader = csv.reader(text_of(payload).splitlines(), delimiter=delimiter)
-    for number in itertools.count(1):
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error:
-            yield number, None
-            continue
-        yield number, row
-
-
-def text_of(payload: bytes) -> str:
-    """A file's text: UTF-8, or the Windows encoding that spreadsheets save in."""
-    try:
-        return payload.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return payload.decode("cp1252", errors="replace")
 
 
 def _is_semicolon(payload: bytes) -> bool:

@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from partner_bridge.connectors.declaration import Declaration, Organisation, Words
-from partner_bridge.connectors.elhub_csv import rows_of
 from partner_bridge.connectors.normalising import Context, Normalised, instant
+from partner_bridge.connectors.text_files import rows_of
 from partner_bridge.errors import UnusablePayload
 
 _GAPS = frozenset({"", "nan", "null", "none", "na"})

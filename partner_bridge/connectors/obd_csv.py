@@ -26,8 +26,9 @@ from typing import Any, Literal
 
 from partner_bridge.connectors.declaration import Declaration, Organisation, Words
 from partner_bridge.connectors.driving import driven_on
-from partner_bridge.connectors.elhub_csv import LOCAL, text_of
+from partner_bridge.connectors.elhub_csv import LOCAL
 from partner_bridge.connectors.normalising import Context, Normalised
+from partner_bridge.connectors.text_files import lines_of
 from partner_bridge.errors import UnusablePayload
 
 LONGEST_STEP = timedelta(seconds=10)
@@ -156,8 +157,7 @@ class ObdCsv:
         """One record a day that was driven; a longer copy of the same log stands for the shorter."""
         log = _Log()
         problems: list[str] = []
-        lines = text_of(payload).splitlines()
-        for number, line in enumerate(lines, 1):
+        for number, line in lines_of(payload):
             try:
                 _read(log, line)
             except ValueError as error:
@@ -197,8 +197,6 @@ def _read(log: _Log, line: str) -> None:
     Raises:
         ValueError: it is none of the file's; says why.
     """
-    if not line.strip():
-        return
     if line.lstrip().startswith("#"):
         found = _START_TIME.search(line)
         if found:

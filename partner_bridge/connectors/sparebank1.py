@@ -24,7 +24,6 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from partner_bridge.connectors.declaration import Declaration, Organisation, Words
-from partner_bridge.connectors.elhub_csv import rows_of
 from partner_bridge.connectors.normalising import (
     Ask,
     Context,
@@ -34,6 +33,7 @@ from partner_bridge.connectors.normalising import (
     instant,
     shown_text,
 )
+from partner_bridge.connectors.text_files import rows_of
 from partner_bridge.errors import UnusablePayload
 from vocab.spending import spend_class
 
