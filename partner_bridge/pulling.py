@@ -4,9 +4,10 @@
     2. the grant decides: paused waits, ended ends the connection
     3. the vault opens, or the pod is locked and the pull waits
     4. an access token that is about to end is renewed; the new tokens are durable before they are shown
-    5. the connector says what to ask; each whole payload is delivered as any other, and how far the source is read is
+    5. what a ping asked to be fetched is fetched, once                       (callbacks.py)
+    6. the connector says what to ask; each whole payload is delivered as any other, and how far the source is read is
        written in the transaction of what was read: killed anywhere, the next pull goes on there, and nothing is twice
-    6. the row says how it went and when to ask again: after the source's own interval, after what it asked for
+    7. the row says how it went and when to ask again: after the source's own interval, after what it asked for
        (Retry-After), or after ever longer pauses
 
 A withdrawal deletes the row in its own transaction: a pull that is under way finds no row to write in, and nothing of
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from consent.grant import GrantState, GrantTerms
-from partner_bridge import token_vault
+from partner_bridge import callbacks, token_vault
 from partner_bridge.channels import oauth_pull, static_token_pull
 from partner_bridge.connectors import find_connector
 from partner_bridge.connectors.normalising import Ask, Context, Pullable, normalise, to_item
@@ -262,12 +263,14 @@ def _take(host: Host, held: Pull, vault: Vault | None) -> _Hand:
 
 
 def _read(hand: _Hand) -> None:
-    """Steps 4 and 5: the connector's questions, one after the other, until it has no more."""
+    """Steps 4 to 6: the connector's questions, one after the other, until it has no more."""
     host, connector = hand.host, find_connector(hand.source.connector, hand.host.connector_packages)
     if not isinstance(connector, Pullable):
         raise SourceInvalid("its connector's source cannot be asked")
     if hand.source.webhook and not hand.pull.user_key:
         _learn_user(hand)
+    if hand.pull.callbacks and not _fetch_callbacks(hand, connector):
+        return
     questions = connector.pull(dict(hand.content.cursor), host.clock.now())
     answer: bytes | None = None
     while True:
@@ -281,6 +284,22 @@ def _read(hand: _Hand) -> None:
         answer = b""
         if not _take_in(hand, connector, step.payload, step.cursor):
             return
+
+
+def _fetch_callbacks(hand: _Hand, connector: Pullable) -> bool:
+    """Step 5: False where the pull ends here, as `_take_in`. Struck out first: killed here, step 6 finds the same records."""
+    with hand.host.storage.write() as tx:
+        if not pulls.take_callbacks(tx, hand.pull):
+            raise ConnectionGone
+    for path in callbacks.not_fetched_yet(hand.host, hand.pull):
+        try:
+            answer = _ask(hand, Ask(path))
+        except SignInAgain:
+            # A forged callback may ask for what this token does not open; the questions tell whether the leave has ended.
+            return True
+        if not _take_in(hand, connector, answer, hand.content.cursor):
+            return False
+    return True
 
 
 def user_key(host: Host, slug: str, user: str) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = (
     "pod_id, grant_id, slug, next_at, not_before, failures, last_problem, last_at, last_accepted, epoch, version, "
-    "sealed, user_key"
+    "sealed, user_key, callbacks"
 )
 
 
@@ -41,6 +41,7 @@ class Pull:
         version: Counts what was sealed.
         sealed: Tokens and cursor.
         user_key: A keyed hash of the name by which the source's calls tell of the citizen; empty until it is known.
+        callbacks: What a ping asks to be fetched, sealed for this host; empty where nothing is.
     """
 
     pod_id: PodId
@@ -56,6 +57,7 @@ class Pull:
     version: int
     sealed: bytes
     user_key: str = ""
+    callbacks: str = ""
 
 
 def place(version: int) -> Place:
@@ -200,19 +202,30 @@ def hurry(tx: Transaction, pod_id: PodId, grant: GrantId, now: datetime) -> bool
     )
 
 
-def hurry_again(tx: Transaction, pod_id: PodId, grant: GrantId, now: datetime, at_most_every: timedelta) -> bool:
+def hurry_again(  # noqa: PLR0917 - called in one place
+    tx: Transaction, pod_id: PodId, grant: GrantId, now: datetime, at_most_every: timedelta, callbacks: str = ""
+) -> bool:
     """As `hurry`, but no sooner than so long after the last time; False where nothing was hurried.
 
-    A connection that waits for its citizen is let be.
+    A connection that waits for its citizen is let be. After a failure no callbacks are noted: the ordinary questions come
+    first then, so that forged pings whose callbacks fail cannot hold them up for ever.
     """
     at, again = microseconds(now), microseconds(now + at_most_every)
     return bool(
         tx.execute(
-            "UPDATE pull SET next_at = CASE WHEN not_before > ? THEN not_before ELSE ? END, hurried_until = ? "
+            "UPDATE pull SET next_at = CASE WHEN not_before > ? THEN not_before ELSE ? END, hurried_until = ?, "
+            "callbacks = CASE WHEN failures = 0 THEN ? ELSE '' END "
             "WHERE pod_id = ? AND grant_id = ? AND hurried_until <= ? AND next_at > ? "
             "AND last_problem NOT IN ('sign-in-again', 'paused', 'locked')",
-            (at, at, again, pod_id, grant, at, at),
+            (at, at, again, callbacks, pod_id, grant, at, at),
         )
+    )
+
+
+def take_callbacks(tx: Transaction, pull: Pull) -> bool:
+    """Strike out what a ping asked to be fetched, before it is; False where the connection is gone."""
+    return bool(
+        tx.execute("UPDATE pull SET callbacks = '' WHERE pod_id = ? AND grant_id = ?", (pull.pod_id, pull.grant))
     )
 
 
@@ -227,9 +240,22 @@ def _seal(tx: Transaction, vault: Vault, grant: GrantId, version: int, content: 
 
 
 def _of(row: Row) -> Pull:
-    pod_id, grant, slug, next_at, not_before, failures, problem, last_at, accepted, epoch, version, sealed, user_key = (
-        row
-    )
+    (
+        pod_id,
+        grant,
+        slug,
+        next_at,
+        not_before,
+        failures,
+        problem,
+        last_at,
+        accepted,
+        epoch,
+        version,
+        sealed,
+        user_key,
+        callbacks,
+    ) = row
     return Pull(
         PodId(pod_id),
         GrantId(grant),
@@ -244,4 +270,5 @@ def _of(row: Row) -> Pull:
         version,
         bytes(sealed),
         user_key,
+        callbacks,
     )

@@ -385,6 +385,8 @@ class Journey:
             self.report.require(each["served"] > 0, f"{each['name']} told nothing")
             calls = bool(ASKED[each["slug"]].webhook)
             self.report.require(bool(each["calls"]) == calls, f"{each['name']} called {each['calls']} times")
+            if ASKED[each["slug"]].webhook == "ping":
+                self.report.require(each["fetched"] > 0, f"no address in the pings of {each['name']} was fetched")
 
 
 def _rounded(figures: dict[str, dict[str, list[float]]]) -> dict[str, dict[str, list[float]]]:

@@ -6,7 +6,8 @@ minutes, and the id was never seen before, in any worker. What it tells of a cit
 payload, under their own grant, before it is answered.
 
 A **ping** is not signed, as Garmin's are not, and nothing in it is believed: it makes the host ask the source itself, with the
-citizen's token, at the source's own address, at most once a minute for each connection. A forged one costs a request.
+citizen's token, at the source's own address, at most once a minute for each connection. The address that it names is fetched
+first, once (callbacks.py); then the connection is pulled as ever. A forged one costs two requests.
 
 Whom a call tells of, and who of them is connected, is never answered: unknown users are passed over.
 
@@ -20,15 +21,14 @@ import hmac
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
-from urllib.parse import urlsplit
 
+from partner_bridge import callbacks
 from partner_bridge.connectors import find_connector
 from partner_bridge.connectors.normalising import Connector, Context, normalise, to_item
 from partner_bridge.delivery import Item, deliver
-from partner_bridge.errors import CallbackRefused, SourceInvalid, WebhookNotOurs
+from partner_bridge.errors import SourceInvalid, WebhookNotOurs
 from partner_bridge.pulling import user_key
 from pod_server import partners, pulls
-from pod_server.outbound import origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -50,9 +50,11 @@ class Called(Connector, Protocol):
     """A connector whose source calls.
 
     Attributes:
+        callback_paths: Where below the source's interface a ping's callback is fetched; one elsewhere only hurries the pull.
         user_path: Where a citizen's token tells the name by which the source's calls tell of them.
     """
 
+    callback_paths: frozenset[str]
     user_path: str
 
     def user_of(self, answer: bytes) -> str:
@@ -102,9 +104,12 @@ def hear(host: Host, source: Source, headers: Mapping[str, str], body: bytes) ->
     if source.webhook == "signed":
         _require_signature(host, source, headers, body)
     events = list(connector.events(body))
+    asked: dict[str, list[str]] = {}
     for event in events:
         if event.callback:
-            _require_own_address(source, event.callback)
+            path = callbacks.path_of(source, event.callback)
+            if path.partition("?")[0] in connector.callback_paths:
+                asked.setdefault(event.user, []).append(path)
     delivered = hurried = 0
     for event in events:
         held = _held(host, source, event.user)
@@ -113,7 +118,7 @@ def hear(host: Host, source: Source, headers: Mapping[str, str], body: bytes) ->
         if event.payload and source.webhook == "signed":
             delivered += _deliver(host, source, connector, held, event.payload)
         else:
-            hurried += _hurry(host, held)
+            hurried += _hurry(host, held, list(dict.fromkeys(asked.get(event.user, ()))))
     return Heard(len(events), delivered, hurried)
 
 
@@ -142,17 +147,6 @@ def _require_signature(host: Host, source: Source, headers: Mapping[str, str], b
         raise WebhookNotOurs("the call came before")
 
 
-def _require_own_address(source: Source, callback: str) -> None:
-    """A fetch goes to the interface that the operator named, or nowhere (docs/conformance-fapi.md, point 42)."""
-    try:
-        called, own = urlsplit(callback), urlsplit(source.api)
-        same = origin_of(called) == origin_of(own)
-    except ValueError:
-        same = False
-    if not same or not called.path.startswith(own.path.rstrip("/") + "/") or called.username or ".." in called.path:
-        raise CallbackRefused("what is fetched lies at the source's own interface; this address does not")
-
-
 def _held(host: Host, source: Source, user: str) -> Pull | None:
     with host.storage.read() as tx:
         return pulls.pull_of_user(tx, source.slug, user_key(host, source.slug, user))
@@ -169,7 +163,7 @@ def _deliver(host: Host, source: Source, connector: Called, held: Pull, payload:
     return sum(answer.status in {"accepted", "pending"} for answer in answers)
 
 
-def _hurry(host: Host, held: Pull) -> bool:
+def _hurry(host: Host, held: Pull, paths: list[str]) -> bool:
     now = host.clock.protocol_now()
     with host.storage.write() as tx:
-        return pulls.hurry_again(tx, held.pod_id, held.grant, now, PING_EVERY)
+        return pulls.hurry_again(tx, held.pod_id, held.grant, now, PING_EVERY, callbacks.keep(host, held, paths))

@@ -71,6 +71,7 @@ class Garmin:
         ),
     )
     user_path = "/rest/user/id"
+    callback_paths = frozenset({"/rest/epochs"})
 
     def normalise(self, payload: bytes, context: Context) -> Iterator[Normalised | UnusablePayload]:  # noqa: ARG002
         """One record an epoch in which somebody walked."""

@@ -147,6 +147,7 @@ class Simulation:
                 "name": ASKED[slug].name,
                 "connected": stranger.connected(),
                 "calls": stranger.calls,
+                "fetched": len(stranger.fetched),
                 "served": sum((served := stranger.served()).values()),
                 "by_handle": served,
             }

@@ -22,6 +22,7 @@ CREATE TABLE IF NOT EXISTS pull (
   sealed BLOB NOT NULL,                -- tokens and cursor
   user_key TEXT NOT NULL DEFAULT '',   -- a keyed hash of the name by which the source's calls tell of the citizen
   hurried_until BIGINT NOT NULL DEFAULT 0, -- until then a ping hurries nothing
+  callbacks TEXT NOT NULL DEFAULT '', -- what the last ping asks to be fetched, sealed for this host; empty where nothing is
   PRIMARY KEY (pod_id, grant_id)
 );
 CREATE INDEX IF NOT EXISTS pull_due ON pull (next_at);

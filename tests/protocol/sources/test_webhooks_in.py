@@ -17,6 +17,7 @@ from pod_server import activities, grants
 from pod_server.authorization.enforcement import require_owner
 from pod_server.identifiers import Actor
 from pod_server.opening import open_pod
+from tvilling.city.simulators.sign_in_server import Answer
 from tvilling.city.simulators.watches import Watches, epochs_between, ping_body, push_body, user_id
 
 SHARED = "a-word-that-two-parties-share"
@@ -180,6 +181,9 @@ ELSEWHERE = (
     "http://[::ffff:169.254.169.254]/wellness-api/rest/epochs", "http://[::ffff:127.0.0.1]:1/wellness-api/rest/epochs",
     "http://2852039166/wellness-api/rest/epochs", "http://0/wellness-api/rest/epochs", "http://{host}.nip.example/wellness-api/x",
     "file:///etc/passwd", "https://[::1", "{api}/../admin", "{api}", "https://eve@{host}/wellness-api/rest/epochs",
+    "http://@{host}/wellness-api/rest/epochs", "http://:x@{host}/wellness-api/rest/epochs", "http://{host}@evil.example/wellness-api/x",
+    "http://127.0.0.1:1/wellness-api/rest/epochs", "http://{host}.evil.example/wellness-api/rest/epochs", "{api}/%2e%2e/admin",
+    "{api}/rest\\epochs", "{api}/rest/epochs\n", "{api}/rest/epochs#x", "https://{host}/wellness-api/rest/epochs",
 )  # fmt: skip
 
 
@@ -191,6 +195,79 @@ def test_point_42_a_callback_to_elsewhere_is_refused_and_asked_by_nobody(pinged)
         assert_is_a_clear_problem(answer, status=422, slug="callback-refused")
     pinged.opened.pass_time(seconds=1)
     assert pulling.pull_due(pinged.host) == []
+
+
+def callback(pinged, first, last, word="CP1"):
+    times = f"uploadStartTimeInSeconds={int(first.timestamp())}&uploadEndTimeInSeconds={int(last.timestamp())}"
+    return ping_body("kari", f"{pinged.api}/rest/epochs?{times}&token={word}")
+
+
+def ping(pinged, body):
+    """A ping a minute after the last, and the pull that follows it; what of it was fetched."""
+    before = len(epochs_asked(pinged))
+    pinged.opened.pass_time(minutes=1)
+    assert pinged.client.post("/bridge/webhooks/bank", data=body).status_code == 204
+    done = pulling.pull_due(pinged.host)
+    return done, len(epochs_asked(pinged)) - before
+
+
+def epochs_asked(pinged):
+    return [each for each in pinged.watches.asked if each.endswith("/rest/epochs")]
+
+
+def test_what_a_ping_names_is_fetched_and_comes_in_once(pinged):
+    long_ago = pinged.host.clock.now() - timedelta(days=9)
+    body = callback(pinged, long_ago, long_ago + timedelta(hours=20))
+    ((done,), asked) = ping(pinged, body)
+    assert done.accepted > 10, "older than what the pull's own questions reach"
+    assert (pinged.watches.fetched, asked) == ({"CP1"}, 2)
+    held = len(pinged.steps())
+    ((done,), asked) = ping(pinged, body)
+    assert (done.accepted, asked) == (0, 1), "the same ping again: only the pull's own question is asked"
+    ((done,), asked) = ping(pinged, callback(pinged, long_ago, long_ago + timedelta(hours=20), "CP2"))
+    assert (done.accepted, asked, len(pinged.steps())) == (0, 2, held)
+
+
+def test_what_a_ping_names_is_sealed_in_the_row(pinged):
+    pinged.opened.pass_time(minutes=1)
+    now = pinged.host.clock.now()
+    pinged.client.post("/bridge/webhooks/bank", data=callback(pinged, now - timedelta(hours=1), now, "CPsecret"))
+    held = pulling.connections(pinged.host, pinged.opened.kari.pod_id)["bank"]
+    assert held.callbacks
+    assert "CPsecret" not in repr(held)
+
+
+def test_a_busy_source_is_waited_for_and_an_ill_one_more_and_more(pinged):
+    original, now = pinged.opened.bank.answer, pinged.host.clock.now()
+    for status, word in ((429, "busy"), (500, "unreachable"), (302, "unreachable")):
+        told = {"Retry-After": "3600", "Location": "http://169.254.169.254/latest/meta-data/"}
+        said = Answer(status, headers=told)
+        pinged.opened.bank.answer = lambda *asked, said=said: said if "token" in asked[2] else original(*asked)
+        ((done,), asked) = ping(pinged, callback(pinged, now - timedelta(hours=1), now, f"CP{status}"))
+        assert (done.problem, done.accepted, asked) == (word, 0, 0)
+        held = pulling.connections(pinged.host, pinged.opened.kari.pod_id)["bank"]
+        assert held.failures == 1
+        assert (held.not_before > pinged.host.clock.protocol_now() + timedelta(minutes=59)) is (status == 429)
+        pinged.opened.pass_time(hours=1, minutes=1)
+        ((done,), asked) = ping(pinged, callback(pinged, now - timedelta(hours=1), now, "CPnext"))
+        assert (done.problem, asked) == ("", 1), "after a failure a ping's address holds up nothing"
+
+
+def test_nothing_is_fetched_after_the_withdrawal(pinged):
+    pinged.opened.pass_time(minutes=1)
+    now, before = pinged.host.clock.now(), len(epochs_asked(pinged))
+    pinged.client.post("/bridge/webhooks/bank", data=callback(pinged, now - timedelta(hours=1), now))
+    grant = pulling.connections(pinged.host, pinged.opened.kari.pod_id)["bank"].grant
+    grants.withdraw(pinged.host, pinged.opened.kari.pod_id, grant, actor=Actor("citizen"))
+    assert pulling.pull_due(pinged.host) == []
+    assert len(epochs_asked(pinged)) == before
+
+
+def test_a_callback_that_the_token_does_not_open_does_not_ask_the_citizen_to_sign_in(pinged):
+    original, now = pinged.opened.bank.answer, pinged.host.clock.now()
+    pinged.opened.bank.answer = lambda *asked: Answer(401) if asked[2].get("token") == "CP9" else original(*asked)
+    ((done,), asked) = ping(pinged, callback(pinged, now - timedelta(hours=1), now, "CP9"))
+    assert (done.problem, asked) == ("", 1)
 
 
 def test_a_source_that_does_not_call_has_no_door(city):

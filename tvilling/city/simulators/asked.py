@@ -35,6 +35,7 @@ class Stranger:
         asked: Every address that was asked, for who wants to count.
         told: By customer: the name of each record that was told in a whole answer.
         calls: How many of its calls the house took.
+        fetched: The pings whose address the house then fetched.
     """
 
     now: Callable[[], datetime]
@@ -43,6 +44,7 @@ class Stranger:
     asked: list[str] = field(default_factory=list)
     told: dict[str, set[Hashable]] = field(default_factory=dict)
     calls: int = 0
+    fetched: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         if self.sign_in is not None:

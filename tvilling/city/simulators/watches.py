@@ -1,6 +1,6 @@
 """Garmin as the city has it: steps behind a log-in, and calls that tell of new ones.
 
-Its calls are pings, unsigned, as Garmin's are: they name where to fetch. Given a shared secret, it pushes the epochs themselves
+Its calls are pings, unsigned, as Garmin's are: they name where to fetch, with a word that tells which ping was answered. Given a shared secret, it pushes the epochs themselves
 and signs each call (Standard Webhooks).
 """
 
@@ -89,6 +89,8 @@ class Watches(Stranger):
             return json_answer(401, {"errorMessage": "no such token"})
         if path.endswith("/user/id"):
             return json_answer(200, {"userId": user_id(person)})
+        if not {"uploadStartTimeInSeconds", "uploadEndTimeInSeconds"} <= query.keys():
+            return json_answer(400, {"errorMessage": "from when to when?"})
         first, last = (
             datetime.fromtimestamp(int(query[name]), UTC)
             for name in ("uploadStartTimeInSeconds", "uploadEndTimeInSeconds")
@@ -98,6 +100,8 @@ class Watches(Stranger):
         found = self._uploaded(person, first, min(last, self.now()))
         if self.faults.happens(Switch.DUPLICATES):
             found += found
+        if ping := query.get("token"):
+            self.fetched.add(ping)
         return Answer(200, json.dumps(found).encode(), told_to=person, records=_names(found))
 
     def call(self) -> None:
@@ -113,12 +117,17 @@ class Watches(Stranger):
             epochs = epochs_between(self.households[person], after, now, self.seed)
             if not any(each["steps"] for each in epochs):
                 continue
-            body = push_body(epochs) if self.secret else ping_body(person, f"{self.own_address}/rest/epochs")
+            body = push_body(epochs) if self.secret else ping_body(person, self._callback(after, now))
             if self._send(body) != 204:
                 return
             self._called[person] = after + QUARTER * len(epochs)
             if self.secret:
                 self.told.setdefault(person, set()).update(_names(epochs))
+
+    def _callback(self, after: datetime, now: datetime) -> str:
+        first, last = (int(at.timestamp()) for at in (max(after, now - LONGEST), now))
+        times = f"uploadStartTimeInSeconds={first}&uploadEndTimeInSeconds={last}"
+        return f"{self.own_address}/rest/epochs?{times}&token=CP{self.seed}-{self._number + 1}"
 
     def _send(self, body: bytes) -> int:
         self._number += 1
