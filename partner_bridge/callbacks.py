@@ -70,7 +70,7 @@ def keep(host: Host, held: Pull, paths: Sequence[str]) -> str:
     """Seal callbacks for the row of the connection that they are for; empty where there are none."""
     if not paths:
         return ""
-    return seal(host.host_key, _LABEL, (held.pod_id, held.grant), msgspec.json.encode(list(paths[:AT_MOST])))
+    return seal(host.host_key, _LABEL, _names(held), msgspec.json.encode(list(paths[:AT_MOST])))
 
 
 def not_fetched_yet(host: Host, held: Pull) -> Iterator[str]:
@@ -78,12 +78,15 @@ def not_fetched_yet(host: Host, held: Pull) -> Iterator[str]:
     if not held.callbacks:
         return
     try:
-        paths = msgspec.json.decode(
-            unseal(host.host_key, _LABEL, (held.pod_id, held.grant), held.callbacks), type=list[str]
-        )
+        paths = msgspec.json.decode(unseal(host.host_key, _LABEL, _names(held), held.callbacks), type=list[str])
     except SealBroken:
         return
     for path in paths:
         name = hashlib.sha256(f"{held.slug}\x1f{held.user_key}\x1f{path}".encode()).hexdigest()
         if host.replay.first_use(f"callback {name}", host.clock.protocol_now() + REMEMBERED):
             yield path
+
+
+def _names(held: Pull) -> tuple[str, str]:
+    """What the seal is bound to: the connection, so that one citizen's row opens in no other's place."""
+    return str(held.pod_id), str(held.grant)
