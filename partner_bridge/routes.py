@@ -21,12 +21,14 @@ from partner_bridge.connectors import find_connector
 from partner_bridge.connectors.normalising import normalise_items
 from partner_bridge.delivery import Item, deliver
 from partner_bridge.errors import BodyTooLarge, BodyUnreadable, KeyUnusable, LengthRequired, MediaTypeUnknown
+from partner_bridge.offers import PATH as OFFERS_PATH
+from partner_bridge.offers import answer_of, offers_as
 from partner_bridge.read_answers import media_type_for, written
 from partner_bridge.reading import read_document, read_figures, read_graph
 from partner_bridge.receipts import issue_receipt, list_receipts, read_receipt
 from partner_bridge.sealed_deliveries import find_sealed_delivery, inbox_for, take_in
 from partner_bridge.sources import find_source
-from pod_server import acting
+from pod_server import acting, offers
 from pod_server.authorization_server.tokens import verify_partner_request
 from pod_server.bodies import check_encoding
 from pod_server.http_problems import LARGE_BODIES_AT
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from pod_server.host import Host
 
 
+OFFER_LIMIT_BYTES = 16 * 1024
 _OFFSET = re.compile(r"[0-9]{1,12}\Z")
 
 
@@ -135,6 +138,31 @@ def register(app: Flask, host: Host) -> None:
         if request.mimetype != JSON:
             raise MediaTypeUnknown("an answer is application/json")
         return _json(answer_right(host, partner, grant, said, _body()))
+
+    @app.put("/bridge/offers/<slug>")
+    def put_offer(slug: str) -> Response:
+        partner = verify_partner_request(host, request)
+        if request.mimetype != JSON:
+            raise MediaTypeUnknown("an offer is application/json")
+        return _json(answer_of(host, offers.publish(host, partner.client_id, slug, _body(OFFER_LIMIT_BYTES))))
+
+    @app.delete("/bridge/offers/<slug>")
+    def delete_offer(slug: str) -> Response:
+        partner = verify_partner_request(host, request)
+        return _json(answer_of(host, offers.withdraw(host, partner.client_id, slug)))
+
+    @app.get("/vocab/offers")
+    @app.get("/vocab/offers.jsonld")
+    @app.get("/vocab/offers.ttl")
+    def get_offers() -> Response:
+        wished = media_type_for(request.headers.get("Accept")) if request.path == OFFERS_PATH else ""
+        as_turtle = wished == turtle.MEDIA_TYPE or request.path.endswith(".ttl")
+        media_type = turtle.MEDIA_TYPE if as_turtle else json_ld.MEDIA_TYPE
+        answer = Response(offers_as(host, media_type), content_type=media_type)
+        answer.headers["Cache-Control"] = "public, max-age=60"
+        answer.headers["Vary"] = "Accept"
+        answer.headers["Access-Control-Allow-Origin"] = "*"
+        return answer
 
     @app.post("/bridge/sealed-deliveries")
     def post_sealed_delivery() -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from joserfc.jwk import ECKey
@@ -12,6 +13,7 @@ from twin_activities import MIDNIGHT, waste
 from pod_server import outbox, partners, proposals
 from pod_server.authorization.sealed_for_host import unseal
 from pod_server.log import ledger
+from pod_server.offers import publish
 from twin_agent.propose import read_body
 
 if TYPE_CHECKING:
@@ -28,16 +30,25 @@ def two_years_of_waste(now_kg: float, before_kg: float) -> list[dict[str, object
     return before + after
 
 
-def add_municipality(host) -> partners.Partner:
-    """Who runs the tram pass."""
+SAMPLE = (Path(__file__).parent / "samples" / "municipality-offer.json").read_bytes()
+"""Five per cent less waste, for a tram pass."""
+
+
+def add_municipality(
+    host, *, offering: bytes | None = SAMPLE, name: str = "Trondheim kommune", about: dict[str, str] | None = None
+) -> partners.Partner:
+    """A municipality, and what it offers under the name `tram-pass`."""
     key = ECKey.generate_key("P-256", parameters={"kid": "k1", "use": "sig", "alg": "ES256"})
-    return partners.add_partner(
+    made = partners.add_partner(
         host,
-        name="Trondheim kommune",
+        name=name,
         jwks={"keys": [key.as_dict(private=False)]},
         webhook="https://kommune.example/hook",
-        about={"role": "municipality"},
+        about={"role": "municipality"} if about is None else about,
     )
+    if offering is not None:
+        publish(host, made.client_id, "tram-pass", offering)
+    return made
 
 
 def stored(citizen: Citizen) -> list[dict]:

@@ -11,7 +11,7 @@ import secrets
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from pod_server import feed, figures, household, outbox, proposals, signing_keys
+from pod_server import feed, figures, household, offers, outbox, proposals, signing_keys
 from pod_server.authorization import mandates
 from pod_server.errors import PermitExceeded
 from pod_server.identifiers import Actor, ClientId
@@ -29,12 +29,10 @@ from twin_agent.propose import (
     SENT,
     WAITING,
     Offer,
-    find_operator,
     offer,
     read_body,
     save,
 )
-from vocab.programmes import load_programmes
 from vocab.terms import TVILLING
 
 if TYPE_CHECKING:
@@ -46,6 +44,7 @@ if TYPE_CHECKING:
     from pod_server.proposals import Proposal
     from pod_server.storage.ports import Transaction
 
+CLAIM_TYPE = f"{TVILLING}Eligibility"
 CLAIM_VALID = timedelta(days=90)
 _APPROVAL_VALID = timedelta(minutes=1)
 _TWIN = Actor("twin")
@@ -112,11 +111,13 @@ def _approve_once(
             for partial in figures.load_partials(tx, open_pod)
         }
     body = read_body(shown)
-    programme, salt = load_programmes()[body["programme"]], body.get("salt")
-    operator = find_operator(host, programme.operator)
-    if operator is None:
+    salt = body.get("salt")
+    with host.storage.read() as tx:
+        published = offers.latest(tx, body["programme"])
+        operator = None if published is None else offers.operator_of(tx, published.programme)
+    if published is None or operator is None:
         raise NobodyToSendTo
-    now = offer(programme, operator, sums, size, at)
+    now = offer(published.programme, operator, sums, size, at) if published.state == "standing" else None
     # Without a salt: what was shown has been forgotten with a partner, and the twin has not looked again.
     if now is None or salt is None:
         raise PlanChanged
@@ -191,7 +192,7 @@ def _credential(host: Host, open_pod: OpenPod, now: Offer, proposal_id: str, ran
     issued_at = host.clock.protocol_now()
     return issue(
         signing_keys.current(host),
-        credential_type=f"{TVILLING}{now.programme.claim_type}",
+        credential_type=CLAIM_TYPE,
         issuer=host.base_url,
         issued_at=issued_at,
         expires_at=issued_at + CLAIM_VALID,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pyoxigraph as ox
 
 from twin_agent.compute import share
+from twin_agent.figures import count
+from twin_agent.local_time import first_day, month_before
 from vocab.queries import rule
 from vocab.terms import RDF, TVILLING, XSD
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from twin_agent.compute import MonthSums, SumsKey
+    from twin_agent.once import Sum
     from vocab.programmes import Programme
 
 _MEASURE = ox.NamedNode("urn:tvilling:measure")
@@ -34,6 +37,7 @@ class Measure:
         coverage_after: The same of the period.
         start: The period's first day.
         end: The first day after it.
+        baseline_start: The first day of the baseline period.
         household_size: Among how many the household's quantity was divided.
     """
 
@@ -43,12 +47,18 @@ class Measure:
     coverage_after: int
     start: date
     end: date
+    baseline_start: date
     household_size: int
 
     @property
     def period(self) -> str:
         """`2025-11-01/2026-10-31`, both days included."""
         return f"{self.start.isoformat()}/{(self.end - timedelta(days=1)).isoformat()}"
+
+    @property
+    def baseline_period(self) -> str:
+        """The one before, likewise."""
+        return f"{self.baseline_start.isoformat()}/{(self.start - timedelta(days=1)).isoformat()}"
 
 
 @dataclass(frozen=True)
@@ -64,6 +74,8 @@ class Eligible:
 def measure(programme: Programme, sums: Mapping[SumsKey, MonthSums], household_size: int, today: date) -> Measure:
     """Measure a programme over its last period that ended with a month, and over the one before.
 
+    What several partners tell of counts once, as in every figure.
+
     Args:
         programme: Whose kind and period count.
         sums: The pod's partial sums of all months.
@@ -71,17 +83,16 @@ def measure(programme: Programme, sums: Mapping[SumsKey, MonthSums], household_s
         today: The local date.
     """
     end = today.replace(day=1)
-    start = end - programme.period
-    baseline = start - programme.period
+    months = [end.isoformat()[:7]]
+    for _ in range(2 * programme.months):
+        months.append(month_before(months[-1]))
+    start, place = first_day(months[programme.months]), 1 if programme.measure == "footprint-per-person" else 3
     quantities = {False: 0.0, True: 0.0}
     days: dict[bool, list[str]] = {False: [], True: []}
-    first, middle, last = baseline.isoformat(), start.isoformat(), end.isoformat()
-    for each in sums.values():
-        for day, names in each.days.items():
-            if not first <= day < last:
-                continue
-            is_after = day >= middle
-            found = [amounts[3] for name, amounts in names.items() if name.startswith(f"{programme.kind_slug}|")]
+    for position, month in enumerate(months[1:]):
+        is_after = position < programme.months
+        for day, names in _counted_days(sums, month).items():
+            found = [amounts[place] for name, amounts in names.items() if name.startswith(f"{programme.kind_slug}|")]
             if found:
                 quantities[is_after] += sum(found)
                 days[is_after].append(day)
@@ -93,8 +104,15 @@ def measure(programme: Programme, sums: Mapping[SumsKey, MonthSums], household_s
         coverage_after=_span(days[True]),
         start=start,
         end=end,
+        baseline_start=first_day(months[-1]),
         household_size=household_size,
     )
+
+
+def _counted_days(sums: Mapping[SumsKey, MonthSums], month: str) -> Mapping[str, Mapping[str, Sum]]:
+    """What counts of one month, by day; only the months that a rule for counting once could look at are handed on."""
+    near = {month, month_before(month), month_before(month_before(month))}
+    return count({key: each for key, each in sums.items() if key.month in near}, month).days
 
 
 def _span(days: list[str]) -> int:
@@ -106,7 +124,10 @@ def eligibility(programme: Programme, measured: Measure) -> Eligible | None:
     graph = ox.Store()
     node = ox.NamedNode(programme.iri)
     graph.add(ox.Quad(node, ox.NamedNode(f"{RDF}type"), ox.NamedNode(f"{TVILLING}Programme")))
-    _say(graph, node, "threshold", programme.threshold)
+    if programme.threshold is not None:
+        _say(graph, node, "threshold", programme.threshold)
+    if programme.at_most is not None:
+        _say(graph, node, "atMost", programme.at_most)
     _say(graph, node, "minimumCoverageDays", programme.minimum_coverage_days)
     graph.add(ox.Quad(_MEASURE, ox.NamedNode(f"{TVILLING}of"), node))
     _say(graph, _MEASURE, "before", measured.before)

@@ -39,11 +39,10 @@ from twin_agent.events import (
     write_event,
 )
 from twin_agent.figures import add_power, bring_up_to_date, write_figures
-from twin_agent.local_time import month_of, next_month
+from twin_agent.local_time import day_of_hour, first_day, hour_of, month_of, next_month
 from twin_agent.mandate import leave_to_observe, still_on
-from twin_agent.propose import keep_true, offers
+from twin_agent.propose import keep_true, offers, standing_programmes
 from vocab.kinds import load_kinds
-from vocab.programmes import load_programmes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -57,7 +56,7 @@ if TYPE_CHECKING:
     from pod_server.vault.vault import Vault
     from twin_agent.events import TwinEvent
     from twin_agent.observe import Observed
-    from twin_agent.propose import Offer
+    from twin_agent.propose import Offer, Standing
     from vocab.factors import Factor
     from vocab.kinds import Activity
 
@@ -134,8 +133,9 @@ def process_pods(host: Host, pod_ids: Sequence[PodId]) -> frozenset[PodId]:
     """
     written = []
     try:
+        standing = standing_programmes(host, host.clock.now())
         custodian_vaults(host, dict.fromkeys(pod_ids, (OWN, FIGURES)))
-        ready = [work for work in (_ordinary_work(host, pod_id) for pod_id in pod_ids) if work is not None]
+        ready = [work for work in (_ordinary_work(host, pod_id, standing) for pod_id in pod_ids) if work is not None]
         with host.storage.write() as tx:
             for work in ready:
                 with suppress(MandateMissing, FeedMoved):  # both are raised before anything of the pod is written
@@ -149,13 +149,13 @@ def process_pods(host: Host, pod_ids: Sequence[PodId]) -> frozenset[PodId]:
     return frozenset(written)
 
 
-def _ordinary_work(host: Host, pod_id: PodId) -> _Work | None:
+def _ordinary_work(host: Host, pod_id: PodId, standing: Standing) -> _Work | None:
     """One pod's news, worked out; None where it has to be met alone."""
     try:
         own = open_pod(host, leave_to_observe(host, pod_id))
         news = observe.observe(host, own)
         if news.upto == news.head > news.cursor and not news.from_the_start:
-            return _work_out(host, own, news, _ignore)
+            return _work_out(host, own, news, _ignore, standing)
     except EVERYBODYS_TROUBLE:
         raise
     except Exception:  # noqa: BLE001, S110 - this pod's alone; `process_pod` meets it again, and its caller tells of it
@@ -216,7 +216,9 @@ def _write(tx: Transaction, work: _Work) -> int:
     return 0 if work.found is None else keep_true(tx, own, work.found, work.at)
 
 
-def _work_out(host: Host, own: OpenPod, news: Observed, at_step: Callable[[Step], None]) -> _Work:
+def _work_out(
+    host: Host, own: OpenPod, news: Observed, at_step: Callable[[Step], None], standing: Standing | None = None
+) -> _Work:
     """Steps 2 to 4."""
     at = host.clock.now()
     at_step("observed")
@@ -239,9 +241,11 @@ def _work_out(host: Host, own: OpenPod, news: Observed, at_step: Callable[[Step]
     at_step("computed")
 
     found = None
-    if _asks_for_offers(news, present):
-        found = offers(host, observe.all_sums(host, own, sums), figures_of_pod.household_size, at)
-        figures_of_pod.twin.offers_looked_at = present
+    offered = standing_programmes(host, at) if standing is None else standing
+    looked_at = f"{present} {offered.fingerprint}"
+    if _asks_for_offers(news, offered, present, looked_at):
+        found = offers(offered, observe.all_sums(host, own, sums), figures_of_pod.household_size, at)
+        figures_of_pod.twin.offers_looked_at = looked_at
     at_step("inferred")
     return _Work(own, news, told, added, found, at)
 
@@ -307,12 +311,16 @@ def _events(news: Observed, segment: Segment, pairs: list[tuple[Activity, Factor
     ]
 
 
-def _asks_for_offers(news: Observed, present: str) -> bool:
-    """Whether anything happened that an offer depends on: its kind's records, the household, an erasure, a new month."""
-    if news.anew or news.disputed or news.figures.twin.offers_looked_at != present:
+def _asks_for_offers(news: Observed, offered: Standing, present: str, looked_at: str) -> bool:
+    """Whether anything happened that an offer depends on: its kind's records of whole months, the household, an erasure, a new month, an offer."""
+    if news.anew or news.disputed or news.figures.twin.offers_looked_at != looked_at:
         return True
-    measured = {programme.kind_slug for programme in load_programmes().values()}
-    return any(record.kind in measured for segment in news.segments for record in segment.records)
+    first = first_day(present).isoformat()
+    return any(
+        record.kind in offered.kinds and day_of_hour(hour_of(record.start)) < first
+        for segment in news.segments
+        for record in segment.records
+    )
 
 
 def _ignore(_: Step) -> None:

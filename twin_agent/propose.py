@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from pod_server import partners, proposals
+from pod_server import offers as published_offers
+from pod_server import proposals
 from twin_agent.infer import eligibility, is_open, measure
 from twin_agent.local_time import local_date
-from vocab.programmes import load_programmes
+from vocab.kinds import load_kinds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,17 +36,33 @@ if TYPE_CHECKING:
     from vocab.programmes import Programme
 
 WAITING, SENT, DECLINED, EXPIRED, WITHDRAWN = "waiting", "sent", "declined", "expired", "withdrawn"
+_SYMBOLS = {"KiloM": "km", "KiloW-HR": "kWh", "KiloGM": "kg", "CCY_NOK": "kr", "NUM": ""}
 OFFER_STANDS = timedelta(days=30)
 RESTS_ON = ("facts", "salt", "plan_hash")
 """Members of a proposal's document that say something of the data it was drawn from."""
-OPERATOR_ROLE = "role"
-"""A partner runs the programmes whose operator its `about` names under this member."""
-
 UNDO = {
     "nb": "Svaret kan ikke kalles tilbake når det er sendt. Kommunen kan aldri kreve noe tilbake på grunn av det.",
     "nn": "Svaret kan ikkje kallast tilbake når det er sendt. Kommunen kan aldri krevje noko tilbake på grunn av det.",
     "en": "The answer cannot be called back once it is sent. The municipality can never claim anything back over it.",
 }
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is offered at one time.
+
+    Attributes:
+        programmes: Each with its municipality, by name.
+        fingerprint: Another one where anything in it is another.
+    """
+
+    programmes: tuple[tuple[Programme, Partner], ...]
+    fingerprint: str
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of activity that are measured."""
+        return frozenset(programme.kind_slug for programme, _ in self.programmes)
 
 
 @dataclass(frozen=True)
@@ -81,14 +98,6 @@ class Offer:
         }
 
 
-def find_operator(host: Host, operator: str) -> Partner | None:
-    """The admitted partner that runs an operator's programmes; the first admitted where there are several."""
-    for partner in partners.list_partners(host):
-        if partner.is_admitted and partner.about.get(OPERATOR_ROLE) == operator:
-            return partner
-    return None
-
-
 def offer(
     programme: Programme,
     operator: Partner,
@@ -105,25 +114,24 @@ def offer(
         household_size: Persons.
         at: Now, the city's time.
     """
-    if not is_open(programme, at):
+    if not is_open(programme, at) or household_size < programme.household_from:
         return None
     measured = measure(programme, sums, household_size, local_date(at))
     met = eligibility(programme, measured)
     if met is None:
         return None
-    baseline = f"{(measured.start - programme.period).isoformat()}/{(measured.start - timedelta(days=1)).isoformat()}"
     facts = {
         # Grams, so that the order of a floating-point sum cannot make another plan of the same facts.
         "before": round(met.before, 3),
         "after": round(met.after, 3),
         "limit": round(met.limit, 3),
-        "unit": "kg",
+        "unit": unit_of(programme),
         "change": round(met.change, 4),
         "threshold": programme.threshold,
         "coverage_days": [measured.coverage_after, measured.coverage_before],
         "household_size": household_size,
         "period": measured.period,
-        "baseline_period": baseline,
+        "baseline_period": measured.baseline_period,
     }
     letter = {
         "to": operator.name,
@@ -136,13 +144,37 @@ def offer(
     return Offer(programme, facts, letter)
 
 
-def offers(host: Host, sums: Mapping[SumsKey, MonthSums], household_size: int, at: datetime) -> dict[str, Offer | None]:
+def unit_of(programme: Programme) -> str:
+    """In what a programme's measure is told: the kind's unit, or kilograms of CO2 equivalents."""
+    return (
+        "kg"
+        if programme.measure == "footprint-per-person"
+        else _SYMBOLS[load_kinds().by_slug[programme.kind_slug].unit]
+    )
+
+
+def standing_programmes(host: Host, at: datetime) -> Standing:
+    """What municipalities offer now, each with the partner to whom the answer would go."""
+    with host.storage.read() as tx:
+        found = published_offers.standing(tx, at)
+        return Standing(
+            tuple(
+                (each.programme, partner)
+                for each in found
+                if (partner := published_offers.operator_of(tx, each.programme))
+            ),
+            published_offers.fingerprint(found),
+        )
+
+
+def offers(
+    standing: Standing, sums: Mapping[SumsKey, MonthSums], household_size: int, at: datetime
+) -> dict[str, Offer | None]:
     """What the twin would propose now, by programme."""
-    found: dict[str, Offer | None] = {}
-    for slug, programme in load_programmes().items():
-        operator = find_operator(host, programme.operator)
-        found[slug] = None if operator is None else offer(programme, operator, sums, household_size, at)
-    return found
+    return {
+        programme.slug: offer(programme, partner, sums, household_size, at)
+        for programme, partner in standing.programmes
+    }
 
 
 def keep_true(tx: Transaction, open_pod: OpenPod, found: Mapping[str, Offer | None], at: datetime) -> int:

@@ -38,6 +38,20 @@ class PersonInText(NotAnActivity):
     """A free text that holds what names a person: a national number, an e-mail address, a telephone number."""
 
 
+class NotAProgramme(VocabularyError):
+    """What a municipality would publish is no programme that the twin can judge.
+
+    Attributes:
+        path: The member at fault, as `title.nb`; empty for the whole.
+        reason: What was expected there. It never repeats what was sent.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}" if path else reason)
+        self.path = path
+        self.reason = reason
+
+
 class NoFactor(VocabularyError):
     """No emission factor is known for this kind, discriminator, time and place: the footprint is unknown, not zero."""
 

@@ -7,17 +7,20 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from dashboard.figures import moment_of
-from pod_server import outbox, proposals
-from twin_agent.propose import read_body
-from vocab.programmes import load_programmes
+from pod_server import offers, outbox, proposals
+from twin_agent.propose import read_body, unit_of
+from vocab.kinds import load_kinds
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from dashboard.frame import Visit
     from pod_server.host import Host
     from pod_server.opening import OpenPod
     from pod_server.proposals import Proposal
+    from pod_server.storage.ports import Transaction
+    from vocab.programmes import Programme
 
 
 @dataclass(frozen=True)
@@ -65,20 +68,21 @@ def period_words(visit: Visit, period: str) -> str:
     )
 
 
-def words_of(visit: Visit, proposal: Proposal, deliveries: dict[str, str]) -> ProposalWords:
+def words_of(
+    visit: Visit, proposal: Proposal, deliveries: dict[str, str], programmes: Mapping[tuple[str, int], Programme]
+) -> ProposalWords:
     """A stored proposal in the reader's words."""
     t, w = visit.words, visit.wording
     body = read_body(proposal)
     facts: dict[str, Any] = body.get("facts", {})
     letter: dict[str, Any] = body.get("letter", {})
     slug = str(body.get("programme", ""))
-    programme = load_programmes().get(slug)
+    programme = programmes.get((slug, int(letter.get("rule_version", 0))))
     title = w.of(programme.titles) if programme else slug
-    question = w.of(programme.questions) if programme else title
     change = float(facts.get("change", 0.0)) * 100
-    threshold = float(facts.get("threshold", programme.threshold if programme else 0.0)) * 100
+    rule = rule_words(visit, programme) if programme else title
     forgotten = "" if facts else t("proposal.forgotten")
-    words = forgotten or t("proposal.words", percent=w.number(change, 0), threshold=w.number(threshold, 0))
+    words = forgotten or t("proposal.fits", rule=rule, reward=w.of(programme.rewards) if programme else title)
     coverage = facts.get("coverage_days") or []
     reasons = [t("proposal.reason-rule", programme=title, version=str(letter.get("rule_version", "")))]
     if "before" in facts:
@@ -88,6 +92,7 @@ def words_of(visit: Visit, proposal: Proposal, deliveries: dict[str, str]) -> Pr
                 before=w.number(float(facts["before"])),
                 after=w.number(float(facts["after"])),
                 percent=w.number(change, 1),
+                unit=str(facts.get("unit", "kg")),
             )
         )
     if coverage:
@@ -98,7 +103,7 @@ def words_of(visit: Visit, proposal: Proposal, deliveries: dict[str, str]) -> Pr
         (t("letter.programme"), t("letter.programme-version", name=title, version=str(letter.get("rule_version", "")))),
         (t("letter.period"), period_words(visit, str(letter.get("period", "")))),
         (
-            t("letter.question", threshold=w.number(threshold, 0)),
+            rule,
             t("letter.yes") if answer in {True, "yes"} else str(answer),
         ),
     ]
@@ -107,9 +112,9 @@ def words_of(visit: Visit, proposal: Proposal, deliveries: dict[str, str]) -> Pr
         id=proposal.proposal_id,
         state=proposal.state,
         plan_hash=str(body.get("plan_hash", "")),
-        category="waste" if slug == "tram-pass" else "",
-        headline=question,
-        summary=t("proposal.summary", percent=w.number(change, 0)) if facts and slug == "tram-pass" else question,
+        category=load_kinds().by_slug[programme.kind_slug].category if programme else "",
+        headline=title,
+        summary=title,
         words=words,
         forgotten=forgotten,
         before=_number(facts, "before"),
@@ -125,6 +130,38 @@ def words_of(visit: Visit, proposal: Proposal, deliveries: dict[str, str]) -> Pr
     )
 
 
+def rule_words(visit: Visit, programme: Programme) -> str:
+    """A programme's rule in the house's own words: what is measured, over how long, and the bound."""
+    t, w = visit.words, visit.wording
+    kind = load_kinds().by_slug[programme.kind_slug]
+    bound = (
+        t(
+            "programme.at-most",
+            limit=w.number(programme.at_most, 0 if programme.at_most >= 10 else 1),
+            unit=unit_of(programme),
+        )
+        if programme.at_most is not None
+        else t("programme.less", percent=w.number(programme.less_percent or 0, 0))
+    )
+    return str(
+        t(
+            f"programme.rule-{programme.measure}",
+            kind=kind.labels[visit.language].title,
+            bound=bound,
+            months=programme.months,
+        )
+    )
+
+
+def _programmes(tx: Transaction, stored: Sequence[Proposal]) -> dict[tuple[str, int], Programme]:
+    """The versions that proposals speak of, ended or not."""
+    named = {
+        (str(body.get("programme", "")), int(body.get("letter", {}).get("rule_version", 0)))
+        for body in map(read_body, stored)
+    }
+    return {each: found.programme for each in named if (found := offers.of_version(tx, *each)) is not None}
+
+
 def _number(facts: dict[str, Any], name: str) -> float | None:
     value = facts.get(name)
     return float(value) if isinstance(value, int | float) else None
@@ -136,12 +173,13 @@ def all_proposals(host: Host, visit: Visit, own: OpenPod) -> list[ProposalWords]
     with host.storage.read() as tx:
         stored = proposals.list_proposals(tx, own)
         claims = [message for message in outbox.messages(tx, pod_id=own.pod_id) if message.kind == "claim"]
+        programmes = _programmes(tx, stored)
     latest = claims[0] if claims else None
     deliveries: dict[str, str] = {}
     for each in stored:
         if each.state in {"approved", "sent"} and latest is not None:
             deliveries[each.proposal_id] = t(f"delivery.{latest.state}")
-    words = [words_of(visit, each, deliveries) for each in stored]
+    words = [words_of(visit, each, deliveries, programmes) for each in stored]
     return sorted(words, key=lambda each: each.created, reverse=True)
 
 

@@ -10,10 +10,10 @@ from markupsafe import Markup
 
 from dashboard import frame
 from dashboard.visits import visit
+from pod_server import offers
 from pod_server.http_problems import NoSuchPage
 from vocab.factors import load_factors
 from vocab.kinds import load_kinds
-from vocab.programmes import load_programmes
 from vocab.purposes import load_purposes
 from vocab.queries import counting_vocabulary
 from vocab.shared_figures import load_shared_figures
@@ -210,11 +210,13 @@ def vocabulary(host: Host) -> Response:
         )
         for each in load_shared_figures().values()
     )
+    with host.storage.read() as tx:
+        offered = offers.standing(tx, host.clock.now())
     programmes = Markup("").join(
         Markup("<li id='programme-{}'><strong>{}</strong> {}</li>").format(
             each.slug, w.of(each.titles), w.of(each.descriptions)
         )
-        for each in load_programmes().values()
+        for each in (published.programme for published in offered)
     )
     messages = Markup("").join(
         Markup("<li><code>{}/vocab/events#{}</code> {}</li>").format(host.base_url, kind, t(f"notice.{kind}"))
@@ -227,7 +229,7 @@ def vocabulary(host: Host) -> Response:
         "<a href='/vocab/sum-of-a-pod.rq'>{}</a> · <a href='/vocab/counting-shape.ttl'>{}</a></p><h2>{}</h2><p>{}</p><ul>{}</ul>"
     ).format(
         t("vocab.title"), t("vocab.words"), t("vocab.context"), t("vocab.ontology"), t("vocab.factors"), t("vocab.kinds"),
-        kinds, t("vocab.purposes"), purposes, t("vocab.programmes"), programmes,
+        kinds, t("vocab.purposes"), purposes, Markup("<a href='/vocab/offers.ttl'>{}</a>").format(t("vocab.programmes")), programmes,
         t("vocab.figures"), figures, t("vocab.counting"), t("vocab.counting-words"), t("vocab.counting-reasons"),
         t("vocab.counting-query"), t("vocab.shape"), t("vocab.messages"), t("vocab.messages-words"), messages,
     )  # fmt: skip

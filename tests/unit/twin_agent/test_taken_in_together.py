@@ -49,8 +49,8 @@ def test_who_is_locked_or_turned_off_or_was_taken_in_meanwhile_is_left_out(neigh
     pods.lock_pod(host, locked.made.vault, Passphrase("a long passphrase"), cost=Argon2Cost(64, 1, 1))
     work_out = pipeline._work_out
 
-    def and_another_worker_was_first(host, own, news, at_step):
-        work = work_out(host, own, news, at_step)
+    def and_another_worker_was_first(host, own, news, *more):
+        work = work_out(host, own, news, *more)
         if own.pod_id == taken.pod_id:
             with host.storage.write() as tx:
                 feed.advance(tx, own.pod_id, news.upto, after=news.cursor)
@@ -94,10 +94,10 @@ def test_a_pod_that_cannot_be_worked_out_holds_up_nobody_and_is_told_of_without_
     host, per, commits = neighbours[0].host, neighbours[2], []
     work_out, write = pipeline._work_out, host.storage.write
 
-    def breaks_for_per(host, own, news, at_step):
+    def breaks_for_per(host, own, news, *more):
         if own.pod_id == per.pod_id:
             raise ValueError("Per bought insulin")
-        return work_out(host, own, news, at_step)
+        return work_out(host, own, news, *more)
 
     monkeypatch.setattr(pipeline, "_work_out", breaks_for_per)
     monkeypatch.setattr(host.storage, "write", lambda **options: commits.append(1) or write(**options))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 
 from vocab.areas import load_areas
-from vocab.kinds import load_kinds
-from vocab.programmes import load_programmes
 from vocab.purposes import find_purpose, load_purposes
 from vocab.terms import FOLDER
 from vocab.words import LANGUAGES, load_categories
@@ -57,15 +55,6 @@ def test_categories_have_three_languages_two_colours_and_goals() -> None:
         for goal in category.goals:
             assert goal.iri == f"http://metadata.un.org/sdg/{goal.number}"
             assert set(goal.labels) == set(LANGUAGES)
-
-
-def test_the_tram_pass_is_five_per_cent_less_waste_per_person() -> None:
-    programme = load_programmes()["tram-pass"]
-    assert (programme.kind_slug, programme.threshold, programme.period.days) == ("waste-collection", 0.05, 365)
-    assert programme.kind_slug in load_kinds().by_slug
-    assert programme.rule_version == 2
-    for words in (programme.titles, programme.descriptions, programme.rewards, programme.questions):
-        assert set(words) == set(LANGUAGES)
 
 
 def test_the_page_about_kinds_is_what_the_data_say() -> None:
