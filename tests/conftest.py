@@ -15,7 +15,7 @@ from postgresql_server import Databases, PostgresqlServer
 from statements_across_pods import guard
 
 from pod_server.clock import SetClock
-from pod_server.storage.postgresql import PostgresqlTransaction
+from pod_server.storage.postgresql.transaction import PostgresqlTransaction
 from pod_server.storage.sqlite import SqliteTransaction
 
 E2E = Path(__file__).parent / "e2e"

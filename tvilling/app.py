@@ -70,7 +70,7 @@ def open_storage(settings: Settings) -> Storage:
     """
     if settings.database_url is None:
         return SqliteStorage(settings.data / DATABASE_FILE)
-    from pod_server.storage.postgresql import PostgresqlStorage  # noqa: PLC0415 - libpq is loaded where it is used
+    from pod_server.storage.postgresql.engine import PostgresqlStorage  # noqa: PLC0415 - libpq is loaded where it is used
 
     return PostgresqlStorage(settings.database_url)
 
@@ -133,7 +133,7 @@ def _signal(settings: Settings, storage: Storage) -> Signal:
     if storage.is_embedded:
         return Signal(settings.run_folder)
     from pod_server.notifications.database_signal import DatabaseSignal  # noqa: PLC0415
-    from pod_server.storage.postgresql import PostgresqlStorage  # noqa: PLC0415
+    from pod_server.storage.postgresql.engine import PostgresqlStorage  # noqa: PLC0415
 
     assert isinstance(storage, PostgresqlStorage)
     return DatabaseSignal(settings.run_folder, storage)

@@ -31,7 +31,9 @@ from pod_server.log.verification import verify_stored
 from pod_server.opening import POD_COLUMNS, Pod, pod_of_row
 from pod_server.quota import DOCUMENT_BYTES
 from pod_server.storage.errors import DataFolderTooNew, StorageError
-from pod_server.storage.postgresql import read_address, schema_version_of, translate
+from pod_server.storage.postgresql.address import read_address
+from pod_server.storage.postgresql.engine import schema_version_of
+from pod_server.storage.postgresql.failures import translate
 from pod_server.storage.schema_version import SCHEMA_VERSION, read_schema_version
 from pod_server.vault.chunks import sealed_length
 from pod_server.vault.epoch_keys import EPOCH_KEPT, EPOCH_LASTS, next_host_key_path

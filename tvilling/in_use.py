@@ -156,7 +156,8 @@ def database_alone(database_url: str | None) -> Iterator[None]:
 def _lock_database(database_url: str, how: str, refusal: str) -> psycopg.Connection[Any]:
     import psycopg  # noqa: PLC0415 - libpq is loaded where it is used
 
-    from pod_server.storage.postgresql import read_address, translate  # noqa: PLC0415
+    from pod_server.storage.postgresql.address import read_address  # noqa: PLC0415
+    from pod_server.storage.postgresql.failures import translate  # noqa: PLC0415
 
     try:
         connection = psycopg.connect(read_address(database_url), autocommit=True)

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from pod_server.storage import engine_copies
-from pod_server.storage.postgresql import read_address, schema_version_of, translate
+from pod_server.storage.postgresql.address import read_address
+from pod_server.storage.postgresql.engine import schema_version_of
+from pod_server.storage.postgresql.failures import translate
 from pod_server.vault import key_store_postgresql
 from tvilling.app import create_host, epoch_keys_of
 from tvilling.backup import KEY_STORE

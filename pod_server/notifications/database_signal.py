@@ -23,13 +23,13 @@ import structlog
 from pod_server.identifiers import PodId
 from pod_server.notifications.signal import Listener, Signal
 from pod_server.storage.errors import StorageError
-from pod_server.storage.postgresql import readable
+from pod_server.storage.postgresql.connection import readable
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
-    from pod_server.storage.postgresql import PostgresqlStorage
+    from pod_server.storage.postgresql.engine import PostgresqlStorage
 
 CHANNEL = "tvilling_pods"
 

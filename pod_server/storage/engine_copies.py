@@ -16,7 +16,8 @@ import psycopg
 
 from pod_server.storage.copying import copy_database
 from pod_server.storage.errors import StorageDamaged
-from pod_server.storage.postgresql import read_address, translate
+from pod_server.storage.postgresql.address import read_address
+from pod_server.storage.postgresql.failures import translate
 from pod_server.storage.sqlite import translate as translate_sqlite
 
 if TYPE_CHECKING:

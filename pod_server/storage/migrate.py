@@ -14,8 +14,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from pod_server.storage.errors import DataFolderTooNew
-from pod_server.storage.postgresql import read_address, schema_version_of
-from pod_server.storage.postgresql import translate as translate_postgresql
+from pod_server.storage.postgresql.address import read_address
+from pod_server.storage.postgresql.engine import schema_version_of
+from pod_server.storage.postgresql.failures import translate as translate_postgresql
 from pod_server.storage.schema_version import SCHEMA_VERSION, for_postgresql, read_schema_version
 from pod_server.storage.sqlite import translate
 

@@ -24,7 +24,8 @@ from psycopg.conninfo import make_conninfo
 
 from pod_server.storage.copying import copy_database
 from pod_server.storage.engine_copies import copy_tables_in, copy_tables_out, forget
-from pod_server.storage.postgresql import numbered, read_address
+from pod_server.storage.postgresql.address import read_address
+from pod_server.storage.postgresql.values import numbered
 from pod_server.vault.errors import KeyStoreTooNew, KeyStoreUnavailable
 from pod_server.vault.key_store import FORMAT, KeyStore
 

@@ -13,7 +13,7 @@ from ending import forked, outcome_of
 
 from pod_server.storage.errors import StorageBusy
 from pod_server.storage.migrate import migrate, migrate_postgresql
-from pod_server.storage.postgresql import PostgresqlStorage
+from pod_server.storage.postgresql.engine import PostgresqlStorage
 from pod_server.storage.sqlite import SqliteStorage
 
 POD = (

@@ -17,7 +17,6 @@ from pod_server.asking_ahead import ask_ahead
 from pod_server.errors import HandleTaken
 from pod_server.opening import find_pod, open_pod
 from pod_server.pods import create_pod
-from pod_server.storage import postgresql
 from pod_server.storage.errors import (
     DatabaseAddressInvalid,
     DataFolderTooNew,
@@ -27,7 +26,8 @@ from pod_server.storage.errors import (
     TextUnstorable,
 )
 from pod_server.storage.migrate import migrate_postgresql
-from pod_server.storage.postgresql import PostgresqlStorage
+from pod_server.storage.postgresql.connection import PipelinedConnection
+from pod_server.storage.postgresql.engine import PostgresqlStorage
 from pod_server.storage.schema_version import SCHEMA_VERSION
 from pod_server.vault.envelope import Scope
 
@@ -261,7 +261,7 @@ def test_connections_that_the_server_closed_are_replaced_unnoticed(url, database
 
 
 def test_an_interrupted_wait_leaves_a_connection_that_works(url, monkeypatch):
-    from pod_server.storage import postgresql
+    from pod_server.storage.postgresql import connection
 
     storage = PostgresqlStorage(url, timeout_seconds=2)
     with storage.read() as tx:
@@ -273,7 +273,7 @@ def test_an_interrupted_wait_leaves_a_connection_that_works(url, monkeypatch):
 
         with pytest.raises(KeyboardInterrupt), storage.write() as tx:  # noqa: PT012 - the block is one attempt
             tx.send("INSERT INTO retired_handle (handle, retired) VALUES ('kari', 0)")
-            patched.setattr(postgresql, "readable", interrupt)
+            patched.setattr(connection, "readable", interrupt)
             tx.one("SELECT pg_sleep(0.05)")
     with storage.read() as tx:
         assert tx.one("SELECT COUNT(*) FROM retired_handle") == (0,)
@@ -461,9 +461,9 @@ def test_a_pod_met_before_is_found_and_its_document_read_in_one_round_trip(city,
 
     card = read()
     waits = []
-    waiting = postgresql._Connection.read_answers
+    waiting = PipelinedConnection.read_answers
     monkeypatch.setattr(
-        postgresql._Connection, "read_answers", lambda self, number: waits.append(number) or waiting(self, number)
+        PipelinedConnection, "read_answers", lambda self, number: waits.append(number) or waiting(self, number)
     )
     assert read() == card
     assert len(waits) == 1
