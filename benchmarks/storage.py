@@ -2,6 +2,9 @@
 
     python benchmarks/storage.py [--seconds 2] [--json] [--only WORD]
 
+Beside each rate stands the processor time of a step, of this process and of the database server; before the table stand
+the floors of the same run: what an answer from another process costs through libpq alone, and a commit of one row.
+
 Everything is real but the network between partner and host: sealing, log leaves, synced commits (SQLite: WAL,
 synchronous=FULL; PostgreSQL: fsync and synchronous_commit on, over a Unix socket on the same machine). Each measure is
 taken on one engine and at once on the other, in fresh databases, so that both meet the same neighbours.
@@ -20,12 +23,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import psutil
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "tests")]
 
 import hosts
 from deliveries import CITIZEN, add_partner, granted, owner_permit, permit_again, readings
+from ending import family_of
 from hosts import NOON, make_host
 from machine import describe, percentile
 from postgresql_server import Databases, PostgresqlServer
@@ -105,14 +111,84 @@ def in_town(town: Town, databases: Databases) -> None:
     hosts.database_url_for = databases.url_for if town.engine == "postgresql" else lambda _folder: None
 
 
-def rate(step: Callable[[], int], seconds: float) -> float:
-    """How much a second a step gets done, after a warm-up."""
+class Pace(NamedTuple):
+    """How fast something went.
+
+    Attributes:
+        rate: Done a second.
+        here: Microseconds of this process's processor time a step, system calls included.
+        server: The same of the database server's processes; 0 where there is none.
+        whole: Microseconds a step took.
+    """
+
+    rate: float
+    here: float
+    server: float
+    whole: float
+
+
+def pace(step: Callable[[], int], seconds: float, server: PostgresqlServer | None = None) -> Pace:
+    """How fast steps go, after a warm-up."""
     for _ in range(3):
         step()
-    done, began = 0, time.perf_counter()
+    done, steps = 0, 0
+    of_server, here, began = server_seconds(server), time.process_time(), time.perf_counter()
     while (spent := time.perf_counter() - began) < seconds:
         done += step()
-    return done / spent
+        steps += 1
+    here, of_server = time.process_time() - here, server_seconds(server) - of_server
+    return Pace(done / spent, here / steps * 1e6, of_server / steps * 1e6, spent / steps * 1e6)
+
+
+def server_seconds(server: PostgresqlServer | None) -> float:
+    """Processor time of a server's living processes."""
+    if server is None or server.process is None:
+        return 0.0
+    times = [one.cpu_times() for one in (psutil.Process(server.process.pid), *family_of(server.process.pid))]
+    return sum(one.user + one.system for one in times)
+
+
+def show_floors(towns: list[Town], server: PostgresqlServer, seconds: float) -> float:
+    """Print what nothing on this machine goes below; returns microseconds of one answer from the server."""
+    sqlite, other = towns
+    connection = other.host.storage.connect()
+    question, begin, change, commit = (
+        b"question",
+        b"BEGIN",
+        b"UPDATE retired_handle SET retired = retired + 1",
+        b"COMMIT",
+    )
+    connection.pgconn.prepare(question, b"SELECT 1")
+    for town in towns:
+        with town.host.storage.write() as tx:
+            tx.send("INSERT INTO retired_handle (handle, retired) VALUES ('floor', 0)")
+
+    def ask() -> int:
+        connection.pgconn.exec_prepared(question, [])
+        return 1
+
+    def ask_here() -> int:
+        with sqlite.host.storage.look() as tx:
+            tx.one("SELECT 1")
+        return 1
+
+    def commit_bare() -> int:
+        connection.pgconn.exec_(b"; ".join((begin, change, commit)))
+        return 1
+
+    def commit_here() -> int:
+        with sqlite.host.storage.write() as tx:
+            tx.send(change.decode())
+        return 1
+
+    waits = pace(ask, seconds, server)
+    for name, here, there in (
+        ("SELECT 1", pace(ask_here, seconds), waits),
+        ("a commit of one row", pace(commit_here, seconds), pace(commit_bare, seconds, server)),
+    ):
+        show(f"floor: {name}", "a second", {"sqlite": here, "postgresql": there})
+    connection.close()
+    return waits.whole
 
 
 # One measure each: what a step does, and how many it did
@@ -140,7 +216,9 @@ def put_document(town: Town) -> int:
     number = town.next()
     at = town.clock.now()
     with town.host.storage.write() as tx:
-        opened = town.opened_in(tx, number, paths=(f"notes/n{number % 50}", "notes/"), writing=True)
+        around = (f"notes/n{number % 50}", "notes/")
+        opened = town.opened_in(tx, number, paths=around, writing=True)
+        documents.look_up(tx, opened, around)
         documents.put(tx, opened, f"notes/n{number % 50}", "text/turtle", b"x" * 2000, public=False, at=at)
         ledger.append(tx, opened.pod_id, LogEvent(at=at, actor=CITIZEN, action="write-document"))
     return 1
@@ -172,7 +250,7 @@ def follow_feed(town: Town) -> int:
     pods = [town.pods[(town.next() * 7) % PODS].pod_id for _ in range(10)]
     for pod_id in set(pods):
         with town.host.storage.write() as tx:
-            feed.note_change(tx, pod_id, "grant", at=town.clock.protocol_now())
+            feed.tell_change(tx, pod_id, "grant", "", at=town.clock.protocol_now())
     claims = feed.claim(town.host, "worker", 64)
     for claim in claims:
         with town.host.storage.write() as tx:
@@ -328,25 +406,27 @@ def main() -> None:
     databases = Databases(server)
     try:
         with towns(databases) as both:
+            wait = show_floors(both, server, options.seconds / 4)
             for name, (unit, step) in MEASURES.items():
                 if options.only not in name:
                     continue
                 figures = {}
                 for town in both:
-                    figures[town.engine] = rate(lambda town=town, step=step: step(town), options.seconds)
-                results[name] = {"unit": unit, **{engine: round(figure) for engine, figure in figures.items()}}
-                show(name, unit, figures)
+                    of = server if town.engine == "postgresql" else None
+                    figures[town.engine] = pace(lambda town=town, step=step: step(town), options.seconds, of)
+                results[name] = {"unit": unit, **{engine: round(figure.rate) for engine, figure in figures.items()}}
+                show(name, unit, figures, wait=wait)
         if options.only in "four processes":
             for batch in (24, 1):
                 with towns(databases) as both:
                     figures = {}
                     for town in both:
                         in_town(town, databases)
-                        figures[town.engine] = four_writers(town, batch, options.seconds * 2)
+                        figures[town.engine] = Pace(four_writers(town, batch, options.seconds * 2), 0, 0, 0)
                 name = f"four processes, batches of {batch}"
                 results[name] = {
                     "unit": "activities/s",
-                    **{engine: round(figure) for engine, figure in figures.items()},
+                    **{engine: round(figure.rate) for engine, figure in figures.items()},
                 }
                 show(name, "activities/s", figures)
         if options.only in "withdrawal beside two bulk writers":
@@ -374,13 +454,16 @@ def main() -> None:
         print(json.dumps(results))
 
 
-def show(name: str, unit: str, figures: dict[str, float]) -> None:
-    share = figures["postgresql"] / figures["sqlite"]
-    print(
-        f"{name:<34} SQLite {figures['sqlite']:>9,.0f}   PostgreSQL {figures['postgresql']:>9,.0f} {unit:<13} "
-        f"({share:.2f} of SQLite)",
-        flush=True,
-    )
+def show(name: str, unit: str, figures: dict[str, Pace], *, wait: float = 0) -> None:
+    """One line; with what one wait costs, also the share that SQLite's own time with one wait on top would have."""
+    sqlite, postgresql = figures["sqlite"], figures["postgresql"]
+    line = f"{name:<34} SQLite {sqlite.rate:>9,.0f}   PostgreSQL {postgresql.rate:>9,.0f} {unit:<13} "
+    line += f"({postgresql.rate / sqlite.rate:.2f} of SQLite)"
+    if sqlite.here:
+        line += f"   processor {sqlite.here:,.0f} us; {postgresql.here:,.0f} + {postgresql.server:,.0f} in the server"
+    if wait:
+        line += f"   with one wait and nothing else at most {sqlite.whole / (sqlite.whole + wait):.2f}"
+    print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ import msgspec
 
 from consent.decision import Refused
 from consent.reasons import Reason
-from pod_server import feed, inboxes
+from pod_server import feed, inboxes, partners
 from pod_server.authorization import enforcement, grant_rows
 from pod_server.authorization.errors import QuotaExceeded, refusal_error
 from pod_server.clock import microseconds, moment
@@ -525,7 +525,10 @@ def _write(  # noqa: PLR0917 - called in one place
         while done < len(chunk):
             if done == foreseen:
                 foreseen += _ASKED_AHEAD
-                tx.foresee(standing_question(piece.permit.pod_id, piece.grant) for piece in chunk[done:foreseen])
+                asked = chunk[done:foreseen]
+                standing = [standing_question(piece.permit.pod_id, piece.grant) for piece in asked]
+                clients = dict.fromkeys(enforcement.client_of(piece.permit) for piece in asked)
+                tx.foresee([*standing, *(each for each in map(partners.stop_question, clients) if each is not None)])
             piece = chunk[done]
             _write_piece(tx, piece, now)
             touched.append(piece)

@@ -110,6 +110,20 @@ def note_change(
     return seq
 
 
+def tell_change(
+    tx: Transaction, pod_id: PodId, subject: Subject, grant: GrantId | Literal[""], *, at: datetime
+) -> None:
+    """Note a change that the agent shall see, in the caller's transaction; for whoever needs not know its number."""
+    waiting = "CASE WHEN head = cursor THEN ? ELSE waiting_since END"
+    tx.send(f"UPDATE feed SET head = head + 1, waiting_since = {waiting} WHERE pod_id = ?", (microseconds(at), pod_id))
+    # The pod is taken: the head is still the number that was just given.
+    tx.send(
+        "INSERT INTO feed_change (pod_id, seq, subject, grant_id) "
+        "SELECT pod_id, head, CAST(? AS TEXT), CAST(? AS TEXT) FROM feed WHERE pod_id = ?",
+        (subject, grant, pod_id),
+    )
+
+
 def changes_after(tx: Transaction, pod_id: PodId, seq: int) -> list[Change]:
     """The changes other than segments with a greater sequence number, in order."""
     return [
@@ -141,7 +155,7 @@ def claim(host: Host, worker: str, limit: int) -> list[Claim]:
     return [Claim(PodId(pod_id), cursor, head) for pod_id, cursor, head in rows]
 
 
-def advance(tx: Transaction, pod_id: PodId, seq: int, *, after: int) -> None:
+def advance(tx: Transaction, pod_id: PodId, seq: int, *, after: int, at_once: bool = False) -> None:
     """Commit, with the caller's sums, that everything up to `seq` is in them; ends the claim.
 
     Args:
@@ -149,17 +163,23 @@ def advance(tx: Transaction, pod_id: PodId, seq: int, *, after: int) -> None:
         pod_id: The pod.
         seq: The last sequence number taken in.
         after: The cursor from which the caller started.
+        at_once: For whoever goes on in the same transaction after a `FeedMoved`: it is raised here.
 
     Raises:
         FeedMoved: the cursor is no longer there, or a partner was erased since: the sums may hold what must be
-            forgotten. The caller must let its transaction roll back.
+            forgotten. The caller must let its transaction roll back. It may come with a later statement, or with the
+            end of the block; only with `at_once` it comes here.
     """
-    changed = tx.execute(
-        "UPDATE feed SET cursor = ?, claimed_by = '', claimed_until = 0 WHERE pod_id = ? AND cursor = ? AND head >= ? "
-        "AND NOT EXISTS (SELECT 1 FROM feed_change WHERE pod_id = ? AND seq > ? AND subject = 'erasure')",
+    statement = (
+        (
+            "UPDATE feed SET cursor = ?, claimed_by = '', claimed_until = 0 WHERE pod_id = ? AND cursor = ? AND head >= ? "
+            "AND NOT EXISTS (SELECT 1 FROM feed_change WHERE pod_id = ? AND seq > ? AND subject = 'erasure')"
+        ),
         (seq, pod_id, after, seq, pod_id, seq),
     )
-    if changed != 1:
+    if not at_once:
+        tx.must_change(*statement, FeedMoved())
+    elif tx.execute(*statement) != 1:
         raise FeedMoved
 
 

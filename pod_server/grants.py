@@ -429,7 +429,7 @@ def _finish_erasure(host: Host, grant: Grant, actor: Actor) -> Erased:
                 figures.forget_grant(tx, pod_id, grant_id)
                 proposals.forget_figures(tx, pod_id)
                 calculations.forget_all(tx, pod_id)
-            feed.note_change(tx, pod_id, "erasure", grant_id, at=host.clock.protocol_now())
+            feed.tell_change(tx, pod_id, "erasure", grant_id, at=host.clock.protocol_now())
             append_to_log(
                 tx,
                 pod_id,
@@ -634,7 +634,7 @@ def _change_within(
     if kind in _ENDS_PULLS:
         # Tokens for a source go with the consent that they were got under; whoever pulls now finds no row to go on in.
         tx.send("DELETE FROM pull WHERE pod_id = ? AND grant_id = ?", (pod_id, grant.id))
-    feed.note_change(tx, pod_id, "grant", GrantId(grant.id), at=host.clock.protocol_now())
+    feed.tell_change(tx, pod_id, "grant", GrantId(grant.id), at=host.clock.protocol_now())
     _tell(host, tx, changed, [*events, event], actor=actor, partner=partner)
     return changed, True
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pod_server.host import Host
-    from pod_server.storage.ports import Transaction
+    from pod_server.storage.ports import Question, Transaction
 
 APP_PARTY = "c-"
 """How an app is named as a consent's party: by its connection in the one pod (parties.py)."""
@@ -349,8 +349,17 @@ def find_partner(tx: Transaction, client_id: str) -> Partner | None:
     """A partner by its identifier, removed ones included; the house's own clients too."""
     if client_id in HOUSE_CLIENTS:
         return HOUSE_CLIENTS[ClientId(client_id)]
-    row = tx.one(f"SELECT {_COLUMNS} FROM partner WHERE client_id = ?", (client_id,))
+    row = tx.one(*_question(client_id))
     return None if row is None else _partner_of(row)
+
+
+def _question(client_id: str) -> Question:
+    return f"SELECT {_COLUMNS} FROM partner WHERE client_id = ?", (client_id,)
+
+
+def stop_question(client_id: str) -> Question | None:
+    """What `is_stopped` asks about a partner, for whoever asks ahead; None where it asks nothing, or something else."""
+    return None if client_id in HOUSE_CLIENTS or client_id.startswith(APP_PARTY) else _question(client_id)
 
 
 def is_stopped(tx: Transaction, client_id: str) -> bool:

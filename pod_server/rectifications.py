@@ -425,7 +425,7 @@ def _note(  # noqa: PLR0917 - called in two places
     host: Host, tx: Transaction, open_pod: OpenPod, grant: Grant, said: Rectification, action: str, at: datetime
 ) -> None:
     """The twin's work and the log's leaf; the log outlives an erasure, so it names no activity."""
-    feed.note_change(tx, open_pod.pod_id, "rectification", said.grant, at=host.clock.protocol_now())
+    feed.tell_change(tx, open_pod.pod_id, "rectification", said.grant, at=host.clock.protocol_now())
     _log(tx, open_pod, grant, said, action, at)
 
 

@@ -139,7 +139,7 @@ def process_pods(host: Host, pod_ids: Sequence[PodId]) -> frozenset[PodId]:
         with host.storage.write() as tx:
             for work in ready:
                 with suppress(MandateMissing, FeedMoved):  # both are raised before anything of the pod is written
-                    _write(tx, work)
+                    _write(tx, work, at_once=True)
                     written.append(work.own.pod_id)
     except EVERYBODYS_TROUBLE:
         raise
@@ -195,16 +195,17 @@ def _one_pass(
     )
 
 
-def _write(tx: Transaction, work: _Work) -> int:
+def _write(tx: Transaction, work: _Work, *, at_once: bool = False) -> int:
     """Step 5, in the caller's transaction; how many proposals it changed.
 
     Raises:
-        MandateMissing, FeedMoved: nothing was written.
+        MandateMissing, FeedMoved: nothing stands. With `at_once` nothing was written yet; else `FeedMoved` may come
+            with the end of the transaction.
     """
     own, news = work.own, work.news
     still_on(tx, own.pod_id)
     # Refuses where another worker was first, or where something was erased that these sums still hold.
-    feed.advance(tx, own.pod_id, news.upto, after=news.cursor)
+    feed.advance(tx, own.pod_id, news.upto, after=news.cursor, at_once=at_once)
     if news.from_the_start:
         figures.drop_partials(tx, own)
     for key in sorted(news.sums.changed):

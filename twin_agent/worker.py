@@ -175,7 +175,7 @@ def wake_pods_of_other_rules(host: Host) -> int:
     for start in range(0, len(found), _PODS_WOKEN_AT_ONCE):
         with host.storage.write() as tx:
             for pod in found[start : start + _PODS_WOKEN_AT_ONCE]:
-                feed.note_change(tx, pod.pod_id, "rules", at=host.clock.protocol_now())
+                feed.tell_change(tx, pod.pod_id, "rules", "", at=host.clock.protocol_now())
     marker.parent.mkdir(parents=True, exist_ok=True)
     marker.write_text(fingerprint, "utf-8")
     return len(found)

@@ -450,9 +450,7 @@ def recheck_grant(
         return Refused((ended,))
     if microseconds(at) >= expires_at:
         return Refused((Reason.CONSENT_EXPIRED,))
-    if permit.authority == "grant" and _is_stopped(
-        tx, permit.actor.id if permit.terms is None else permit.terms.client_id
-    ):
+    if permit.authority == "grant" and _is_stopped(tx, client_of(permit)):
         return Refused((Reason.PARTNER_SUSPENDED,))
     if permit.delivered_by and not _may_act(tx, permit):
         return Refused((Reason.ACTING_ENDED,))
@@ -470,6 +468,11 @@ def _may_act(tx: Transaction, permit: Permit) -> bool:
     if known not in tx.memory:
         tx.memory[known] = acting.may_act(tx, permit.terms.client_id, permit.delivered_by)
     return bool(tx.memory[known])
+
+
+def client_of(permit: Permit) -> str:
+    """The partner or app under whose grant a Permit was given."""
+    return permit.actor.id if permit.terms is None else permit.terms.client_id
 
 
 def _is_stopped(tx: Transaction, client_id: str) -> bool:

@@ -36,6 +36,10 @@ CHANNEL = "tvilling_pods"
 _PODS_A_NOTIFICATION = 400
 """Sixteen hexadecimal digits and a comma each: under 7,000 bytes."""
 
+_GATHERED_SECONDS = 0.01
+"""After a notification: it costs a transaction of its own, and beside many small deliveries one each would cost as much as
+they do. The first goes out at once, and those that follow together."""
+
 _PAUSE_SECONDS = 1.0
 """After a broken connection; meanwhile listeners poll."""
 
@@ -87,6 +91,7 @@ class DatabaseSignal(Signal):
                 for start in range(0, len(pods), _PODS_A_NOTIFICATION):
                     text = ",".join(f"{pod_id:x}" for pod_id in pods[start : start + _PODS_A_NOTIFICATION])
                     connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, f"{self._origin} {text}"))
+                time.sleep(_GATHERED_SECONDS)
             except (psycopg.Error, StorageError):
                 # The pods are lost to the signal, not to the listeners: these look by themselves every few seconds.
                 _log.warning("signal.not_sent", pods=len(pods))

@@ -38,10 +38,20 @@ class Transaction(Protocol):
         ...
 
     def foresee(self, questions: Iterable[Question]) -> None:
-        """Ask several questions at once whose answers are needed soon, in one round trip; each is about one pod.
+        """Ask several questions at once whose answers are needed soon, in one round trip; each is about one pod, or none.
 
         `one` and `all` with the same words are then answered from here, until this transaction changes the same pod
-        in the same table. Nobody else can: the questions take their pods.
+        in the same table. Nobody else can: the questions take their pods, and the tables that are not reached by pod.
+        """
+        ...
+
+    def must_change(self, sql: str, parameters: Sequence[Any], otherwise: Exception) -> None:
+        """Run one UPDATE or DELETE that must change a row, or nothing of the transaction stands.
+
+        For whoever needs to know no more than that: a server far away then answers it together with the COMMIT.
+
+        Raises:
+            Exception: `otherwise`, where it changed none: here, with a later statement, or at the end of the block.
         """
         ...
 

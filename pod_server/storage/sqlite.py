@@ -160,6 +160,11 @@ class SqliteTransaction:
     def foresee(self, questions: Iterable[Question]) -> None:
         """Nothing: an answer is no further away later."""
 
+    def must_change(self, sql: str, parameters: Sequence[Any], otherwise: Exception) -> None:
+        """Run one statement without which nothing shall stand."""
+        if not self.execute(sql, parameters):
+            raise otherwise
+
     def send(self, sql: str, parameters: Sequence[Any] = ()) -> None:
         """Run one statement whose count nobody needs."""
         self.execute(sql, parameters)

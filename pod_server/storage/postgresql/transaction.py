@@ -12,7 +12,7 @@ from psycopg.pq import ConnStatus, ExecStatus, PipelineStatus
 from pod_server.storage.errors import StorageError
 from pod_server.storage.postgresql.failures import CONFLICT, translate
 from pod_server.storage.postgresql.values import numbered, rows_of, says_the_same, type_of, without_nul
-from pod_server.storage.statements import subject_of
+from pod_server.storage.statements import Subject, subject_of
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
@@ -46,6 +46,10 @@ _Asked = tuple[str, tuple[Any, ...]]
 """A question as the key to its answer."""
 
 
+_NO_POD = 0
+"""Under which it is kept what was foreseen of a table that is not reached by pod; no pod has the number."""
+
+
 class PostgresqlTransaction:
     """One transaction on one connection, in pipeline mode."""
 
@@ -60,6 +64,7 @@ class PostgresqlTransaction:
         "_foreseen",
         "_pgconn",
         "_pods",
+        "_required",
         "_said",
         "_snapshot",
         "_tables",
@@ -81,6 +86,7 @@ class PostgresqlTransaction:
         self.memory: dict[Hashable, Any] = {}
         self._foreseen: dict[int, dict[_Asked, list[Row]]] = {}
         self._said: list[_Asked] = []
+        self._required: dict[_Asked, Exception] = {}
         self._answered: list[PGresult] = []
         self._batch: list[bool] = []
         if self._pgconn.pipeline_status == PipelineStatus.OFF:
@@ -97,12 +103,23 @@ class PostgresqlTransaction:
         self._take(sql, parameters)
         self._send(sql, parameters)
 
+    def must_change(self, sql: str, parameters: Sequence[Any], otherwise: Exception) -> None:
+        """Run one statement without which nothing shall stand; it goes out with the next question, or with the COMMIT.
+
+        The server itself refuses where no row changed (a division by their number), and then carries out nothing of what
+        stands behind it in the pipeline, the COMMIT among it.
+        """
+        self._take(sql, parameters)
+        counted = f"WITH changed AS ({sql} RETURNING 1) SELECT 1 / COUNT(*) FROM changed"
+        self._required[counted, tuple(parameters)] = otherwise
+        self._send(counted, parameters)
+
     def foresee(self, questions: Iterable[Question]) -> None:
-        """Ask several questions in one round trip; each must be about one pod."""
+        """Ask several questions in one round trip; each must be about one pod, or about none."""
         asked: list[tuple[int, _Asked, int]] = []
-        chosen = [(subject_of(sql).pods_named(parameters), sql, parameters) for sql, parameters in questions]
-        self._take_pods({pod_id for pods, _, _ in chosen for pod_id in pods})
-        for (pod_id,), sql, parameters in chosen:
+        chosen = [(_pod_of(sql, parameters), sql, parameters) for sql, parameters in questions]
+        self._take_pods({pod_id for pod_id, _, _ in chosen if pod_id})
+        for pod_id, sql, parameters in chosen:
             self._take(sql, parameters)
             self._send(sql, parameters)
             asked.append((pod_id, (sql, tuple(parameters)), self._waiting - 1))
@@ -120,7 +137,9 @@ class PostgresqlTransaction:
 
     def _foreseen_answer(self, sql: str, parameters: Sequence[Any]) -> list[Row] | None:
         pods = subject_of(sql).pods_named(parameters)
-        return self._foreseen.get(pods[0], {}).get((sql, tuple(parameters))) if len(pods) == 1 else None
+        if len(pods) > 1:
+            return None
+        return self._foreseen.get(pods[0] if pods else _NO_POD, {}).get((sql, tuple(parameters)))
 
     def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """Run one INSERT for many rows, in one round trip for each two hundred."""
@@ -159,6 +178,7 @@ class PostgresqlTransaction:
             if self._pgconn.status != ConnStatus.OK:
                 return False
             if not self._committed:
+                self._required.clear()  # its error is not the one that the block ends with
                 self._forget_unsure()
                 if self._writing:
                     self._send("ROLLBACK", ())
@@ -179,16 +199,20 @@ class PostgresqlTransaction:
             if pod_id not in self._pods:
                 self._send(_TAKE_POD, (pod_id,))
                 self._pods.add(pod_id)
-            if subject.changes and (foreseen := self._foreseen.get(pod_id)):
-                for asked in [
-                    each for each in foreseen if not set(subject_of(each[0]).tables).isdisjoint(subject.tables)
-                ]:
-                    del foreseen[asked]
+        if subject.changes and self._foreseen:
+            self._forget_foreseen(subject, subject.pods_named(parameters))
         for table, how in subject.takes:
             if table in self._tables or (how == "shared" and f"{table} shared" in self._tables):
                 continue
             self._send(_TAKE_TABLE[how], (zlib.crc32(table.encode()) - (1 << 31),))
             self._tables.add(table if how == "alone" else f"{table} shared")
+
+    def _forget_foreseen(self, subject: Subject, pods: Sequence[int]) -> None:
+        """What was foreseen of these pods, and of none, in the tables that are changed; of every pod where none is named."""
+        for pod_id in (*pods, _NO_POD) if pods else list(self._foreseen):
+            foreseen = self._foreseen.get(pod_id, {})
+            for asked in [each for each in foreseen if not set(subject_of(each[0]).tables).isdisjoint(subject.tables)]:
+                del foreseen[asked]
 
     def _take_pods(self, pods: set[int]) -> None:
         """Take several pods, in their order."""
@@ -278,7 +302,7 @@ class PostgresqlTransaction:
             self._forget_unsure()
             conflict = errors.error_from_result(failed)
             if not (self._writing and isinstance(conflict, CONFLICT)):
-                raise conflict
+                raise self._why(conflict, answers, batch)
             fresh = iter(self._say_again(conflict))
             return [next(fresh) if is_statement else failed for is_statement in batch]
         connection.unsure.clear()
@@ -325,13 +349,34 @@ class PostgresqlTransaction:
             failed = next((answer for answer in said if answer.status == ExecStatus.FATAL_ERROR), None)
             if failed is not None:
                 self._forget_unsure()
-                raise errors.error_from_result(failed)
+                raise self._why(errors.error_from_result(failed), said, batch)
             self._connection.unsure.clear()
             answers += [answer for answer, is_statement in zip(said, batch, strict=True) if is_statement]
         return answers
+
+    def _why(self, error: psycopg.Error, answers: Sequence[PGresult], batch: Sequence[bool]) -> Exception:
+        """What its writer is told of a statement that failed: what `must_change` was given, where it changed nothing."""
+        if isinstance(error, errors.DivisionByZero) and self._required:
+            place = next(at for at, answer in enumerate(answers) if answer.status == ExecStatus.FATAL_ERROR)
+            if batch[place]:
+                return self._required.get(self._said[-sum(batch) :][sum(batch[:place])], error)
+        return error
 
     def _forget_unsure(self) -> None:
         """After a failure: what was to be prepared behind it was not, and is prepared anew under another name."""
         for sql in self._connection.unsure:
             self._connection.known.pop(sql, None)
         self._connection.unsure.clear()
+
+
+def _pod_of(sql: str, parameters: Sequence[Any]) -> int:
+    """The one pod that a question is about; 0 where it is about none.
+
+    Raises:
+        ValueError: it is about several.
+    """
+    pods = subject_of(sql).pods_named(parameters)
+    if len(pods) > 1:
+        message = "what is foreseen is about one pod, or about none"
+        raise ValueError(message)
+    return pods[0] if pods else _NO_POD

@@ -106,12 +106,12 @@ def _read_text(value: bytes) -> str:
 
 
 def rows_of(result: PGresult, *, at_most: int) -> list[Row]:
-    readers = [_READERS.get(result.ftype(column), _read_text) for column in range(result.nfields)]
+    """The first rows of an answer, as Python's values."""
+    if not at_most:
+        return []
+    readers = [(column, _READERS.get(result.ftype(column), _read_text)) for column in range(result.nfields)]
     get = result.get_value
-    rows = []
-    for row in range(at_most):
-        values = (get(row, column) for column in range(len(readers)))
-        rows.append(
-            tuple(None if value is None else reader(value) for value, reader in zip(values, readers, strict=True))
-        )
-    return rows
+    return [
+        tuple([None if (value := get(row, column)) is None else read(value) for column, read in readers])
+        for row in range(at_most)
+    ]

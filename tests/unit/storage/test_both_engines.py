@@ -161,6 +161,51 @@ def test_what_was_foreseen_is_forgotten_when_it_is_changed(storage):
         assert (tx.one(*question), tx.all(*other)) == ((2,), [("kari",)])
 
 
+def test_what_was_foreseen_of_a_table_without_pods_is_forgotten_too(storage):
+    question = ("SELECT COUNT(*) FROM retired_handle WHERE retired > ?", (0,))
+    with storage.write() as tx:
+        tx.foresee([question])
+        assert tx.one(*question) == (0,)
+        tx.send("INSERT INTO retired_handle (handle, retired) VALUES ('kari', 1)")
+        assert tx.one(*question) == (1,)
+
+
+class TooLate(Exception):
+    """Raised by `must_change` in these tests."""
+
+
+CHANGE = "UPDATE retired_handle SET retired = retired + 1 WHERE handle = ?"
+
+
+def test_a_statement_that_must_change_something_and_does_not_lets_nothing_stand(storage):
+    with storage.write() as tx:
+        tx.execute("INSERT INTO retired_handle (handle, retired) VALUES ('kari', 0)")
+        tx.must_change(CHANGE, ("kari",), TooLate())
+    for ask in (False, True):
+        with pytest.raises(TooLate), storage.write() as tx:  # noqa: PT012 - the block is one attempt
+            tx.must_change(CHANGE, ("kari",), AssertionError())
+            tx.send("INSERT INTO retired_handle (handle, retired) VALUES ('before', 0)")
+            tx.must_change(CHANGE, ("nobody",), TooLate())
+            tx.send("INSERT INTO retired_handle (handle, retired) VALUES ('after', 0)")
+            if ask:
+                tx.one("SELECT COUNT(*) FROM retired_handle")
+    with storage.read() as tx:
+        assert tx.all("SELECT handle, retired FROM retired_handle") == [("kari", 1)]
+
+
+def test_an_error_of_the_block_is_not_replaced_by_what_must_have_changed(storage):
+    """The end of the block may have to read answers, where as much was sent as may wait at once."""
+    with storage.write() as tx:
+        tx.execute("INSERT INTO retired_handle (handle, retired) VALUES ('kari', 0)")
+    with pytest.raises(KeyError), storage.write() as tx:  # noqa: PT012 - the block is one attempt
+        for _ in range(212):
+            tx.send("DELETE FROM retired_handle WHERE retired = 7")
+        tx.must_change(CHANGE, ("kari",), TooLate())
+        raise KeyError
+    with storage.read() as tx:
+        assert tx.one("SELECT retired FROM retired_handle") == (0,)
+
+
 def count_together(storages, change) -> None:
     """Four threads that read, decide and write, 25 times each."""
 

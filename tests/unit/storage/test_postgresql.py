@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from pod_server import documents, feed, grants, opening
 from pod_server.asking_ahead import ask_ahead
-from pod_server.errors import HandleTaken
+from pod_server.errors import FeedMoved, HandleTaken
 from pod_server.opening import find_pod, open_pod
 from pod_server.pods import create_pod
 from pod_server.storage.errors import (
@@ -161,6 +161,34 @@ def test_a_conflict_in_mid_pipeline_costs_no_answer_and_no_row(url):
             assert tx.one("SELECT COUNT(*) FROM retired_handle") == (501,)
         with storage.read() as tx:
             assert tx.one("SELECT COUNT(*), COUNT(DISTINCT handle) FROM retired_handle") == (501, 501)
+    finally:
+        with storage.connect() as connection:
+            connection.execute("DROP FUNCTION conflict CASCADE")
+            connection.execute("DROP SEQUENCE tries")
+        storage.close()
+
+
+def test_what_must_change_is_held_to_that_when_it_is_said_again(url):
+    """Said first it changes a row; the conflict behind it has the row taken away before it is said again."""
+    storage = PostgresqlStorage(url)
+    with storage.connect() as connection:
+        connection.execute("INSERT INTO retired_handle (handle, retired) VALUES ('kari', 0)")
+        connection.execute("CREATE SEQUENCE tries")
+        connection.execute(
+            "CREATE FUNCTION conflict() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+            "IF nextval('tries') = 1 THEN RAISE EXCEPTION 'again' USING ERRCODE = '40001'; END IF; "
+            "DELETE FROM retired_handle WHERE handle = 'kari'; RETURN NEW; END $$"
+        )
+        connection.execute(
+            "CREATE TRIGGER conflict BEFORE INSERT ON retired_handle FOR EACH ROW WHEN (NEW.handle = 'other') "
+            "EXECUTE FUNCTION conflict()"
+        )
+    try:
+        with pytest.raises(FeedMoved), storage.write() as tx:  # noqa: PT012 - the block is one attempt
+            tx.send("INSERT INTO retired_handle (handle, retired) VALUES ('other', 0)")
+            tx.must_change("UPDATE retired_handle SET retired = 1 WHERE handle = ?", ("kari",), FeedMoved())
+        with storage.read() as tx:
+            assert tx.all("SELECT handle, retired FROM retired_handle") == [("kari", 0)]
     finally:
         with storage.connect() as connection:
             connection.execute("DROP FUNCTION conflict CASCADE")
