@@ -117,7 +117,7 @@ def test_a_pod_that_cannot_be_worked_out_holds_up_nobody_and_is_told_of_without_
 def test_the_storages_trouble_is_no_pods_and_all_claims_are_given_back(neighbours, monkeypatch, trouble) -> None:
     host = neighbours[0].host
 
-    def refuses(tx, work):
+    def refuses(tx, work, **_options):
         raise trouble
 
     with monkeypatch.context() as patched:
