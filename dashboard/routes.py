@@ -27,6 +27,7 @@ from dashboard.views import (
     footprint,
     home,
     keys,
+    municipal_offers,
     my_data,
     narrow_grant,
     neighbourhood,
@@ -96,6 +97,8 @@ def register(app: Flask, host: Host) -> None:
     rule("/-/neighbourhood", "neighbourhood", lambda: neighbourhood.neighbourhood(host))
     rule("/-/driving", "driving", lambda: driving.driving(host))
     rule("/-/twin", "twin", lambda: twin.twin(host))
+    rule("/-/offers", "offers", lambda: municipal_offers.offers(host))
+    rule("/-/offers/look", "offers-look", lambda: municipal_offers.look(host), methods=["POST"])
     for way in ("off", "on"):
         rule(f"/-/twin/{way}", f"twin-{way}", lambda way=way: twin.turn(host, way), methods=["POST"])
     rule("/-/twin/<proposal>/approve", "approve", lambda proposal: twin.approve(host, proposal), methods=["POST"])

@@ -17,6 +17,7 @@ from partner_bridge.bulk import MOST_BYTES, PIECE_BYTES, KeptDelivery, take_in_l
 from partner_bridge.channels.push import BODY_LIMIT_BYTES, JSON, NDJSON, read_activities, read_payloads
 from partner_bridge.channels.webhook import BODY_LIMIT_BYTES as WEBHOOK_LIMIT_BYTES
 from partner_bridge.channels.webhook import hear
+from partner_bridge.claim_answers import answer_claim
 from partner_bridge.connectors import find_connector
 from partner_bridge.connectors.normalising import normalise_items
 from partner_bridge.delivery import Item, deliver
@@ -150,6 +151,13 @@ def register(app: Flask, host: Host) -> None:
     def delete_offer(slug: str) -> Response:
         partner = verify_partner_request(host, request)
         return _json(answer_of(host, offers.withdraw(host, partner.client_id, slug)))
+
+    @app.put("/bridge/claims/<claim>/answer")
+    def put_claim_answer(claim: str) -> Response:
+        partner = verify_partner_request(host, request)
+        if request.mimetype != JSON:
+            raise MediaTypeUnknown("an answer is application/json")
+        return _json(answer_claim(host, partner, claim, _body(OFFER_LIMIT_BYTES)))
 
     @app.get("/vocab/offers")
     @app.get("/vocab/offers.jsonld")

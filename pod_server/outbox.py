@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 NO_POD = PodId(0)
 _NEVER = 2**62
 _LABEL = "outbox-body"
+_REPLY = "outbox-reply"
 
 _COLUMNS = (
-    "pod_id, message_id, client_id, sequence, kind, state, attempts, next_attempt, last_answer, created, delivered"
+    "pod_id, message_id, client_id, sequence, kind, state, attempts, next_attempt, last_answer, created, delivered, "
+    "replied"
 )
 
 
@@ -44,6 +46,7 @@ class OutboxMessage:
         last_answer: What became of the last try, in a few words.
         created: The city's time.
         delivered: The city's time, once it was.
+        replied: The city's time, once the partner answered what it says (partner_bridge/claim_answers.py).
     """
 
     pod_id: PodId
@@ -57,6 +60,7 @@ class OutboxMessage:
     last_answer: str
     created: datetime
     delivered: datetime | None
+    replied: datetime | None = None
 
 
 def enqueue(
@@ -176,6 +180,34 @@ def read_body(host_key: HostKey, tx: Transaction, message: OutboxMessage) -> dic
     return decoded
 
 
+def find(tx: Transaction, client_id: ClientId, message_id: str) -> OutboxMessage | None:
+    """A partner's message by its name; None where it was sent none of that name."""
+    row = tx.one(f"SELECT {_COLUMNS} FROM outbox WHERE client_id = ? AND message_id = ?", (client_id, message_id))
+    return None if row is None else _message(row)
+
+
+def keep_reply(host: Host, tx: Transaction, message: OutboxMessage, reply: Mapping[str, str], at: datetime) -> None:
+    """Write down what the partner answered, in place of what it had; sealed like the message itself."""
+    sealed = seal(host.host_key, _REPLY, (message.message_id,), msgspec.json.encode(reply))
+    tx.send(
+        "UPDATE outbox SET reply = ?, replied = ? WHERE pod_id = ? AND message_id = ?",
+        (sealed, microseconds(at), message.pod_id, message.message_id),
+    )
+
+
+def read_reply(host_key: HostKey, tx: Transaction, message: OutboxMessage) -> dict[str, str]:
+    """What the partner answered; empty where it has not.
+
+    Raises:
+        SealBroken: the sealed answer was changed or moved.
+    """
+    row = tx.one("SELECT reply FROM outbox WHERE pod_id = ? AND message_id = ?", (message.pod_id, message.message_id))
+    if row is None or not row[0]:
+        return {}
+    reply: dict[str, str] = msgspec.json.decode(unseal(host_key, _REPLY, (message.message_id,), row[0]))
+    return reply
+
+
 def mark_delivered(tx: Transaction, message: OutboxMessage, answer: str, now: datetime) -> None:
     """The partner has it: the body is let go of."""
     tx.send(
@@ -212,4 +244,5 @@ def _message(row: Row) -> OutboxMessage:
         last_answer=row[8],
         created=moment(row[9]),
         delivered=None if row[10] is None else moment(row[10]),
+        replied=None if row[11] is None else moment(row[11]),
     )

@@ -147,7 +147,13 @@ def _approve_once(
             proposal_id=proposal_id,
         )
         message_id = _send(host, tx, open_pod, now, plan_hash, proposal_id=proposal_id, credential=credential, at=at)
-        save(tx, open_pod, stored, now.body(proposal_id, salt=salt, state=SENT, created=stored.created), at)
+        save(
+            tx,
+            open_pod,
+            stored,
+            now.body(proposal_id, salt=salt, state=SENT, created=stored.created) | {"message": message_id},
+            at,
+        )
     return message_id
 
 

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from pod_server import figures, household, proposals
 from pod_server import offers as published_offers
-from pod_server import proposals
+from twin_agent.compute import SumsKey, decode_sums
 from twin_agent.infer import eligibility, is_open, measure
 from twin_agent.local_time import local_date
 from vocab.kinds import load_kinds
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from pod_server.partners import Partner
     from pod_server.proposals import Proposal
     from pod_server.storage.ports import Transaction
-    from twin_agent.compute import MonthSums, SumsKey
+    from twin_agent.compute import MonthSums
+    from twin_agent.infer import Measure
     from vocab.programmes import Programme
 
 WAITING, SENT, DECLINED, EXPIRED, WITHDRAWN = "waiting", "sent", "declined", "expired", "withdrawn"
@@ -175,6 +177,82 @@ def offers(
         programme.slug: offer(programme, partner, sums, household_size, at)
         for programme, partner in standing.programmes
     }
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How one offer looks from inside one pod, for its citizen's eyes.
+
+    Attributes:
+        programme: What is offered.
+        partner: By whom.
+        measured: The figures of the periods.
+        offer: What would be proposed; None where the rule is not met.
+        limit: What the measure must not exceed; None where there is nothing to hold it against yet.
+        why: `fits`, `not-open`, `small-household`, `few-days` or `too-much`.
+    """
+
+    programme: Programme
+    partner: Partner
+    measured: Measure
+    offer: Offer | None
+    limit: float | None
+    why: str
+
+
+def judge(standing: Standing, sums: Mapping[SumsKey, MonthSums], household_size: int, at: datetime) -> list[Judgement]:
+    """Every standing offer with its verdict and the figures that decided; nothing of it leaves the pod."""
+    return [_judged(programme, partner, sums, household_size, at) for programme, partner in standing.programmes]
+
+
+def _judged(
+    programme: Programme, partner: Partner, sums: Mapping[SumsKey, MonthSums], household_size: int, at: datetime
+) -> Judgement:
+    measured = measure(programme, sums, household_size, local_date(at))
+    found = offer(programme, partner, sums, household_size, at)
+    enough, limit = programme.minimum_coverage_days, programme.at_most
+    days = [measured.coverage_after]
+    if programme.threshold is not None:
+        days.append(measured.coverage_before)
+        limit = measured.before * (1 - programme.threshold) or None
+    if found is not None:
+        why = "fits"
+    elif not is_open(programme, at):
+        why = "not-open"
+    elif household_size < programme.household_from:
+        why = "small-household"
+    else:
+        why = "few-days" if min(days) < enough else "too-much"
+    return Judgement(programme, partner, measured, found, limit, why)
+
+
+def look_now(host: Host, open_pod: OpenPod) -> list[Judgement]:
+    """Judge what is offered now, for the citizen who asks.
+
+    Args:
+        host: The host.
+        open_pod: Open under the owner's Permit.
+    """
+    at = host.clock.now()
+    with host.storage.read() as tx:
+        size = household.load(tx, open_pod).household_size
+        sums = {
+            SumsKey(each.grant, each.month): decode_sums(each.content) for each in figures.load_partials(tx, open_pod)
+        }
+    return judge(standing_programmes(host, at), sums, size, at)
+
+
+def propose_now(host: Host, open_pod: OpenPod) -> None:
+    """Make the proposals of what fits now, without waiting for the next delivery; at the citizen's own wish.
+
+    Args:
+        host: The host.
+        open_pod: Open under the owner's Permit.
+    """
+    found = {each.programme.slug: each.offer for each in look_now(host, open_pod)}
+    with host.storage.write() as tx:
+        keep_true(tx, open_pod, found, host.clock.now())
+    host.signal.notify({open_pod.pod_id})
 
 
 def keep_true(tx: Transaction, open_pod: OpenPod, found: Mapping[str, Offer | None], at: datetime) -> int:

@@ -44,6 +44,8 @@ class ProposalWords:
     created: datetime
     expires: datetime | None
     delivery: str
+    programme: str
+    period: str
     look: str
 
     @property
@@ -126,8 +128,24 @@ def words_of(
         created=moment_of(body["created"]) if body.get("created") else proposal.created,
         expires=moment_of(expires) if expires else None,
         delivery=deliveries.get(proposal.proposal_id, ""),
+        programme=slug,
+        period=str(letter.get("period", "")),
         look={"approved": "good", "sent": "good", "declined": "plain"}.get(proposal.state, "plain"),
     )
+
+
+def _became(visit: Visit, message: outbox.OutboxMessage, reply: Mapping[str, str]) -> str:
+    """What became of a claim: on its way, received without an answer yet, or what was answered."""
+    t = visit.words
+    if not reply or message.replied is None:
+        waits = f" · {t('claim.none-yet')}" if message.state == "delivered" else ""
+        return f"{t(f'delivery.{message.state}')}{waits}"
+    words = str(t(f"claim.{reply['answer']}", date=visit.wording.date(message.replied)))
+    if because := reply.get("because"):
+        words += f": {t(f'claim.because-{because}')}"
+    if reference := reply.get("reference"):
+        words += f" {t('claim.reference', reference=reference)}"
+    return words
 
 
 def rule_words(visit: Visit, programme: Programme) -> str:
@@ -169,16 +187,20 @@ def _number(facts: dict[str, Any], name: str) -> float | None:
 
 def all_proposals(host: Host, visit: Visit, own: OpenPod) -> list[ProposalWords]:
     """Every proposal, newest first, with what became of the letter it led to."""
-    t = visit.words
     with host.storage.read() as tx:
         stored = proposals.list_proposals(tx, own)
-        claims = [message for message in outbox.messages(tx, pod_id=own.pod_id) if message.kind == "claim"]
+        claims = {each.message_id: each for each in outbox.messages(tx, pod_id=own.pod_id) if each.kind == "claim"}
+        replies = {
+            each.message_id: outbox.read_reply(host.host_key, tx, each) for each in claims.values() if each.replied
+        }
         programmes = _programmes(tx, stored)
-    latest = claims[0] if claims else None
+    latest = next(iter(claims.values()), None)
     deliveries: dict[str, str] = {}
     for each in stored:
-        if each.state in {"approved", "sent"} and latest is not None:
-            deliveries[each.proposal_id] = t(f"delivery.{latest.state}")
+        # Which message it led to is written with it; in older ones it is not.
+        message = claims.get(str(read_body(each).get("message", ""))) or latest
+        if each.state in {"approved", "sent"} and message is not None:
+            deliveries[each.proposal_id] = _became(visit, message, replies.get(message.message_id, {}))
     words = [words_of(visit, each, deliveries, programmes) for each in stored]
     return sorted(words, key=lambda each: each.created, reverse=True)
 

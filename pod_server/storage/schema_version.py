@@ -18,7 +18,7 @@ _CREATE_TABLE = re.compile(
 )
 _COMMENT = re.compile(r"--[^\n]*")
 
-SCHEMA_VERSION = 37
+SCHEMA_VERSION = 38
 """Raised by one with each migration in migrations/versions."""
 
 

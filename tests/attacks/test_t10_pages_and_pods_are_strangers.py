@@ -86,7 +86,7 @@ def at_the_pages(city):
 CHANGES = [
     "/-/calculations/p-1/agree", "/-/calculations/p-1/send", "/-/calculations/p-1/withdraw", "/-/calculations/answers/p-1/drop",
     "/-/challenges/p-1/g-1/join", "/-/challenges/mine/g-1/tell", "/-/challenges/mine/g-1/leave",
-    "/-/sign-out", "/-/choices", "/-/lock", "/-/lock/open", "/-/lock/renew", "/-/lock/passphrase", "/-/lock/passphrase/drop", "/-/lock/recovery-code", "/-/recover", "/-/remove", "/-/download/pod", "/-/move/file", "/-/move/away", "/-/research/give", "/-/live/ticket", "/-/twin/p-1/approve", "/-/twin/off", "/-/twin/on",
+    "/-/sign-out", "/-/choices", "/-/lock", "/-/lock/open", "/-/lock/renew", "/-/lock/passphrase", "/-/lock/passphrase/drop", "/-/lock/recovery-code", "/-/recover", "/-/remove", "/-/download/pod", "/-/move/file", "/-/move/away", "/-/research/give", "/-/live/ticket", "/-/twin/p-1/approve", "/-/offers/look", "/-/twin/off", "/-/twin/on",
     "/-/twin/p-1/decline", "/-/grants/g-1/withdraw", "/-/grants/g-1/narrow", "/-/grants/g-1/keep", "/-/grants/g-1/pause", "/-/grants/g-1/resume", "/-/grants/g-1/renew",
     "/-/grants/g-1/erase", "/-/grants/g-1/confirm", "/-/representation/g-1/end", "/-/representation", "/-/representation/g-1/accept", "/-/lock/drill", "/-/for/g-1/grants/g-1/withdraw",
     "/-/for/g-1/grants/g-1/pause", "/-/for/g-1/grants/g-1/resume", "/-/for/g-1/grants/g-1/renew",

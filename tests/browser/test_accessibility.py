@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from dashboard import routes
 
-PAGES = ["/-/home", "/-/footprint", "/-/my-data", "/-/log", "/-/twin", "/-/demo", "/-/neighbourhood", "/-/lock", "/-/security", "/-/download", "/-/sources", "/-/files", "/-/driving", "/-/calculations", "/-/challenges", "/-/representation",
+PAGES = ["/-/home", "/-/footprint", "/-/my-data", "/-/log", "/-/twin", "/-/demo", "/-/neighbourhood", "/-/lock", "/-/security", "/-/download", "/-/sources", "/-/files", "/-/driving", "/-/calculations", "/-/challenges", "/-/offers", "/-/representation",
          "/-/footprint/events", "/-/log/check", "/-/remove", "/-/recover", "/-/accessibility", "/-/partners", "/-/partners/register", "/vocab/", "/vocab/factors", "/vocab/catalogue", "/problems/"]  # fmt: skip
 """Every page that a citizen reaches without a name in its address (test_every_page_is_among_them)."""
 BEHIND_A_NAME = {

@@ -14,6 +14,8 @@ CREATE TABLE IF NOT EXISTS outbox (
   last_answer TEXT NOT NULL,
   created BIGINT NOT NULL,             -- microseconds since the epoch, city's time
   delivered BIGINT,
+  reply TEXT NOT NULL DEFAULT '',      -- what a claim was answered, sealed for this host
+  replied BIGINT,                      -- microseconds since the epoch, city's time
   PRIMARY KEY (pod_id, message_id)
 );
 CREATE UNIQUE INDEX IF NOT EXISTS outbox_once ON outbox (client_id, idempotency_key);

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from flask import Flask
@@ -36,6 +36,7 @@ class Browsing:
     host: Host
     pod_id: PodId
     client: FlaskClient
+    made: Any = None
 
     def get(self, address: str, **headers: str):
         """A page as a browser asks for it."""
@@ -70,7 +71,7 @@ class Pages:
         client = self.app.test_client()
         cookie = create_session(self.host, made.vault.pod_id, made.vault)
         client.set_cookie(cookie_settings(self.host).key, cookie)
-        return Browsing(self.host, made.vault.pod_id, client)
+        return Browsing(self.host, made.vault.pod_id, client, made)
 
     def signed_in_again(self, browsing: Browsing) -> Browsing:
         """The same citizen with a new session, after the clock went past the old one."""
