@@ -43,8 +43,10 @@ ACTS = (
 VISITS = (
     "give-another", "earn", "approve", "sign-in", "passkey", "provider", "app", "script", "partner-comes", "console", "trust", "bulk",
     "add-source", "connect-source", "pull", "disconnect-source", "remove-source", "represent", "read-grant", "remind",
-    "household", "turn", "subscribe", "deliver-small", "compact", "rotate-log-key", "rotate-receipt-key", "rotate-signing-keys",
-    "settle", "invite", "release", "witness", "renew-keys-again", "erase-again",
+    "household", "turn-off", "turn-on", "subscribe", "deliver-small", "compact", "rotate-log-key", "rotate-receipt-key", "rotate-signing-keys",
+    "settle", "invite", "release", "witness", "renew-keys-again", "erase-again", "dispute", "take-back", "let-act",
+    "end-acting", "fetch-keys", "fetch-keys-again", "remove-partner", "open-service", "reckon", "take-part", "be-told-to-wait", "offer", "withdraw-offer",
+    "forget-opinions",
 )  # fmt: skip
 """What everybody else does at the doors, with a second citizen; kept row by row."""
 
@@ -61,21 +63,6 @@ ELSEWHERE = {
         "PostgreSQL's alone: test_postgresql_crashes.py"
     ),
     "hand_over INSERT": "a witness's own database, on another machine: tests/attacks/test_t31_log_against_its_witnesses.py",
-    "acting_partner INSERT, acting_partner DELETE": (
-        "leave to act for a partner, one transaction each, in no life yet: tests/attacks/test_t53_integrators.py"
-    ),
-    "rectification INSERT, rectification UPDATE": (
-        "one transaction each, in no life yet: tests/unit/pods/test_rectifications.py"
-    ),
-    "participation INSERT, participation UPDATE, participation DELETE": (
-        "one transaction each, in no life yet: tests/unit/partner_bridge/test_challenges.py"
-    ),
-    "calculation INSERT, calculation DELETE, calculation UPDATE, calculation_pause INSERT": (
-        "one transaction each, in no life yet: tests/unit/partner_bridge/test_calculating.py"
-    ),
-    "partner_key_set INSERT, partner_key_set UPDATE, partner_key_set DELETE": (
-        "kept so that a partner is not asked each time, and fetched again: tests/unit/partners/test_key_sets.py"
-    ),
     "minute DELETE, minute INSERT": "the local agent's own file, at a citizen's home: tests/unit/partner_bridge/test_han_agent.py",
     "x DELETE, x INSERT": "tables by a list that the schema gives: removals, restores, moves",
 }

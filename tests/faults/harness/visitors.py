@@ -20,6 +20,7 @@ from authenticator import Authenticator
 from bank_house import BankHouse, bank_at
 from console import TEXTS
 from deliveries import CITIZEN, deliver, granted, permit_again, reading, readings
+from faults.harness import second_thoughts
 from oauth_client import REDIRECT, PartnerClient, new_key
 from passkey_browser import Browser
 from representing import attorney_of
@@ -398,11 +399,9 @@ class Visitors:
             self.act("approve", answered)
 
     def turn(self) -> None:
-        def work() -> None:
-            turning_the_twin.turn(self.host, self.pod_id, on=False, actor=CITIZEN)
-            turning_the_twin.turn(self.host, self.pod_id, on=True, actor=CITIZEN)
-
-        self.act("turn", work)
+        """Two acts: within one the row would stand before and after as it did not in the middle."""
+        for name, on in (("turn-off", False), ("turn-on", True)):
+            self.act(name, lambda on=on: turning_the_twin.turn(self.host, self.pod_id, on=on, actor=CITIZEN))
 
     def subscribe(self) -> None:
         def work() -> None:
@@ -476,12 +475,28 @@ class Visitors:
             )
             self.act("witness", lambda: witnessing.have_witnessed(host, at_once=True))
 
+    def dispute(self) -> None:
+        second_thoughts.dispute(self)
+
+    def let_act(self) -> None:
+        second_thoughts.let_act(self)
+
+    def offer(self) -> None:
+        second_thoughts.offer(self)
+
+    def publish_keys(self) -> None:
+        second_thoughts.publish_keys(self)
+
+    def second_opinion(self) -> None:
+        second_thoughts.second_opinion(self)
+
     def visits(self) -> list[Callable[[], None]]:
         """Everything once."""
         return [
             self.sign_in, self.passkey, self.provider, self.app, self.script, self.partner_comes, self.console, self.trusted,
             self.bulk, self.source, self.represent, self.read_grant, self.remind, self.household, self.turn,
-            self.subscribe, self.compact, self.rotate, self.settle, self.research, self.witness,
+            self.subscribe, self.compact, self.rotate, self.settle, self.research, self.witness, self.dispute, self.let_act,
+            self.offer, self.publish_keys, self.second_opinion,
         ]  # fmt: skip
 
     def come_again(self) -> None:
@@ -499,6 +514,7 @@ class Visitors:
             resealing.reseal(self.host, renewed.vault, rest=lambda _: None)
 
         self.act("renew-keys-again", renew)
+        second_thoughts.forget_opinions(self)
         self.act("erase-again", lambda: grants.erase(self.host, self.pod_id, self.grant.grant, actor=CITIZEN))
 
 
