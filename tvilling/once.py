@@ -190,17 +190,20 @@ class Journey:
         self.report.require(taken == [True, False, True], f"around the integrator's leave the answers were {told}")
 
     def approve_the_tram_pass(self) -> None:
-        """The twin's one proposal: nothing leaves before the yes, one verified claim after it."""
+        """The twin's one proposal: nothing leaves before the yes, one verified claim after it, and its answer on the page."""
         self.say("The twin proposes the tram pass; Kari approves …")
         kari = self.visitors["kari"]
         wait_until(lambda: bool(kari.proposals()), 60, "the twin proposed nothing to Kari")
         self.report.require(not self.city.get("/control/claims"), "a claim left before anybody approved it")
         kari.approve(kari.proposals()[0])
         wait_until(lambda: bool(self.city.get("/control/claims")), 30, "the municipality received no claim")
-        time.sleep(1.0)
+        wait_until(lambda: "TK-" in kari.page("/-/offers"), 30, "Kari was not told that the tram pass was granted")
         claims = self.city.get("/control/claims")
         self.report.values["claims"] = len(claims)
         self.report.require(len(claims) == 1, f"one claim was approved, {len(claims)} arrived")
+        offered = kari.json("/vocab/offers.jsonld")["@graph"]
+        self.report.values["offers"] = sorted(each["slug"] for each in offered)
+        self.report.require(len(offered) > 1, "the municipality's offers are not published")
 
     def ask_for_a_second_opinion(self) -> None:
         """Kari sends last month's coarse sums to Ducky, once; after she withdraws, nothing more goes there."""
@@ -413,6 +416,7 @@ FIELDS = (
     "claims",
     "second_opinion",
     "challenge",
+    "offers",
     "release",
     "log_verified",
     "seconds",

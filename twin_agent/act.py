@@ -21,6 +21,7 @@ from pod_server.signatures import pairwise_subject
 from pod_server.signatures.sd_jwt import issue
 from twin_agent.compute import SumsKey, decode_sums
 from twin_agent.errors import NobodyToSendTo, NoSuchProposal, PlanChanged, ProposalExpired, ProposalSettled
+from twin_agent.infer import CountedPod
 from twin_agent.mandate import SEND_CLAIM, use_approval
 from twin_agent.propose import (
     DECLINED,
@@ -117,7 +118,7 @@ def _approve_once(
         operator = None if published is None else offers.operator_of(tx, published.programme)
     if published is None or operator is None:
         raise NobodyToSendTo
-    now = offer(published.programme, operator, sums, size, at) if published.state == "standing" else None
+    now = offer(published.programme, operator, CountedPod(sums, size), at) if published.state == "standing" else None
     # Without a salt: what was shown has been forgotten with a partner, and the twin has not looked again.
     if now is None or salt is None:
         raise PlanChanged

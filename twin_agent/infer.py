@@ -61,6 +61,29 @@ class Measure:
         return f"{self.baseline_start.isoformat()}/{(self.start - timedelta(days=1)).isoformat()}"
 
 
+class CountedPod:
+    """What counts in one pod, by month, as in every figure: each month is put together once, at its first use.
+
+    Attributes:
+        household_size: Persons.
+    """
+
+    def __init__(self, sums: Mapping[SumsKey, MonthSums], household_size: int) -> None:
+        self.household_size = household_size
+        self._sums = sums
+        self._months: dict[str, Mapping[str, Mapping[str, Sum]]] = {}
+
+    def days(self, month: str) -> Mapping[str, Mapping[str, Sum]]:
+        """Day → kind and discriminator → sum, of `YYYY-MM`."""
+        if month not in self._months:
+            # Only the months that a rule for counting once could look at are handed on.
+            near = {month, month_before(month), month_before(month_before(month))}
+            self._months[month] = count(
+                {key: each for key, each in self._sums.items() if key.month in near}, month
+            ).days
+        return self._months[month]
+
+
 @dataclass(frozen=True)
 class Eligible:
     """The rule's conclusion: the programme is met, and by what."""
@@ -71,15 +94,14 @@ class Eligible:
     change: float
 
 
-def measure(programme: Programme, sums: Mapping[SumsKey, MonthSums], household_size: int, today: date) -> Measure:
+def measure(programme: Programme, pod: CountedPod, today: date) -> Measure:
     """Measure a programme over its last period that ended with a month, and over the one before.
 
     What several partners tell of counts once, as in every figure.
 
     Args:
         programme: Whose kind and period count.
-        sums: The pod's partial sums of all months.
-        household_size: Persons.
+        pod: What counts in the pod.
         today: The local date.
     """
     end = today.replace(day=1)
@@ -91,12 +113,12 @@ def measure(programme: Programme, sums: Mapping[SumsKey, MonthSums], household_s
     days: dict[bool, list[str]] = {False: [], True: []}
     for position, month in enumerate(months[1:]):
         is_after = position < programme.months
-        for day, names in _counted_days(sums, month).items():
+        for day, names in pod.days(month).items():
             found = [amounts[place] for name, amounts in names.items() if name.startswith(f"{programme.kind_slug}|")]
             if found:
                 quantities[is_after] += sum(found)
                 days[is_after].append(day)
-    parts = share(programme.kind_slug, household_size)
+    parts = share(programme.kind_slug, pod.household_size)
     return Measure(
         before=quantities[False] / parts,
         after=quantities[True] / parts,
@@ -105,14 +127,8 @@ def measure(programme: Programme, sums: Mapping[SumsKey, MonthSums], household_s
         start=start,
         end=end,
         baseline_start=first_day(months[-1]),
-        household_size=household_size,
+        household_size=pod.household_size,
     )
-
-
-def _counted_days(sums: Mapping[SumsKey, MonthSums], month: str) -> Mapping[str, Mapping[str, Sum]]:
-    """What counts of one month, by day; only the months that a rule for counting once could look at are handed on."""
-    near = {month, month_before(month), month_before(month_before(month))}
-    return count({key: each for key, each in sums.items() if key.month in near}, month).days
 
 
 def _span(days: list[str]) -> int:

@@ -39,6 +39,7 @@ from twin_agent.events import (
     write_event,
 )
 from twin_agent.figures import add_power, bring_up_to_date, write_figures
+from twin_agent.infer import CountedPod
 from twin_agent.local_time import day_of_hour, first_day, hour_of, month_of, next_month
 from twin_agent.mandate import leave_to_observe, still_on
 from twin_agent.propose import keep_true, offers, standing_programmes
@@ -245,7 +246,7 @@ def _work_out(
     offered = standing_programmes(host, at) if standing is None else standing
     looked_at = f"{present} {offered.fingerprint}"
     if _asks_for_offers(news, offered, present, looked_at):
-        found = offers(offered, observe.all_sums(host, own, sums), figures_of_pod.household_size, at)
+        found = offers(offered, CountedPod(observe.all_sums(host, own, sums), figures_of_pod.household_size), at)
         figures_of_pod.twin.offers_looked_at = looked_at
     at_step("inferred")
     return _Work(own, news, told, added, found, at)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from pod_server import figures, household, proposals
 from pod_server import offers as published_offers
 from twin_agent.compute import SumsKey, decode_sums
-from twin_agent.infer import eligibility, is_open, measure
+from twin_agent.infer import CountedPod, eligibility, is_open, measure
 from twin_agent.local_time import local_date
 from vocab.kinds import load_kinds
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from pod_server.partners import Partner
     from pod_server.proposals import Proposal
     from pod_server.storage.ports import Transaction
-    from twin_agent.compute import MonthSums
     from twin_agent.infer import Measure
     from vocab.programmes import Programme
 
@@ -100,25 +99,18 @@ class Offer:
         }
 
 
-def offer(
-    programme: Programme,
-    operator: Partner,
-    sums: Mapping[SumsKey, MonthSums],
-    household_size: int,
-    at: datetime,
-) -> Offer | None:
+def offer(programme: Programme, operator: Partner, pod: CountedPod, at: datetime) -> Offer | None:
     """What the twin would propose of one programme, or None where its rule is not met.
 
     Args:
         programme: The programme.
         operator: To whom the answer would go.
-        sums: The pod's partial sums of all months.
-        household_size: Persons.
+        pod: What counts in the pod.
         at: Now, the city's time.
     """
-    if not is_open(programme, at) or household_size < programme.household_from:
+    if not is_open(programme, at) or pod.household_size < programme.household_from:
         return None
-    measured = measure(programme, sums, household_size, local_date(at))
+    measured = measure(programme, pod, local_date(at))
     met = eligibility(programme, measured)
     if met is None:
         return None
@@ -131,7 +123,7 @@ def offer(
         "change": round(met.change, 4),
         "threshold": programme.threshold,
         "coverage_days": [measured.coverage_after, measured.coverage_before],
-        "household_size": household_size,
+        "household_size": pod.household_size,
         "period": measured.period,
         "baseline_period": measured.baseline_period,
     }
@@ -169,14 +161,9 @@ def standing_programmes(host: Host, at: datetime) -> Standing:
         )
 
 
-def offers(
-    standing: Standing, sums: Mapping[SumsKey, MonthSums], household_size: int, at: datetime
-) -> dict[str, Offer | None]:
+def offers(standing: Standing, pod: CountedPod, at: datetime) -> dict[str, Offer | None]:
     """What the twin would propose now, by programme."""
-    return {
-        programme.slug: offer(programme, partner, sums, household_size, at)
-        for programme, partner in standing.programmes
-    }
+    return {programme.slug: offer(programme, partner, pod, at) for programme, partner in standing.programmes}
 
 
 @dataclass(frozen=True)
@@ -200,16 +187,14 @@ class Judgement:
     why: str
 
 
-def judge(standing: Standing, sums: Mapping[SumsKey, MonthSums], household_size: int, at: datetime) -> list[Judgement]:
+def judge(standing: Standing, pod: CountedPod, at: datetime) -> list[Judgement]:
     """Every standing offer with its verdict and the figures that decided; nothing of it leaves the pod."""
-    return [_judged(programme, partner, sums, household_size, at) for programme, partner in standing.programmes]
+    return [_judged(programme, partner, pod, at) for programme, partner in standing.programmes]
 
 
-def _judged(
-    programme: Programme, partner: Partner, sums: Mapping[SumsKey, MonthSums], household_size: int, at: datetime
-) -> Judgement:
-    measured = measure(programme, sums, household_size, local_date(at))
-    found = offer(programme, partner, sums, household_size, at)
+def _judged(programme: Programme, partner: Partner, pod: CountedPod, at: datetime) -> Judgement:
+    measured = measure(programme, pod, local_date(at))
+    found = offer(programme, partner, pod, at)
     enough, limit = programme.minimum_coverage_days, programme.at_most
     days = [measured.coverage_after]
     if programme.threshold is not None:
@@ -219,7 +204,7 @@ def _judged(
         why = "fits"
     elif not is_open(programme, at):
         why = "not-open"
-    elif household_size < programme.household_from:
+    elif pod.household_size < programme.household_from:
         why = "small-household"
     else:
         why = "few-days" if min(days) < enough else "too-much"
@@ -239,7 +224,7 @@ def look_now(host: Host, open_pod: OpenPod) -> list[Judgement]:
         sums = {
             SumsKey(each.grant, each.month): decode_sums(each.content) for each in figures.load_partials(tx, open_pod)
         }
-    return judge(standing_programmes(host, at), sums, size, at)
+    return judge(standing_programmes(host, at), CountedPod(sums, size), at)
 
 
 def propose_now(host: Host, open_pod: OpenPod) -> None:

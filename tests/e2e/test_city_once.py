@@ -63,6 +63,7 @@ def test_the_report_has_every_field_with_something_in_it(run):
     assert all(
         source["served"] > 0 and (source["connected"] > 0 or source["slug"] == "ducky") for source in report["sources"]
     )
+    assert report["offers"] == ["property-tax", "tram-pass"]
     assert report["second_opinion"]["sums"] > 0
     assert report["second_opinion"]["kept"] == 1
     assert report["challenge"] == {"join": 303, "tell": 303, "leave": 303}

@@ -28,7 +28,7 @@ from tvilling.city.simulators.door import Server
 from tvilling.city.simulators.errors import BadRequest
 from tvilling.city.simulators.faults import Faults, FaultUnknown, turn
 from tvilling.city.simulators.han_port import HanPort
-from tvilling.city.simulators.municipal_offers import MUNICIPALITY, publish
+from tvilling.city.simulators.municipal_offers import MUNICIPALITY, answer, publish
 from tvilling.city.simulators.oauth_client import Delivered, OAuthClient, load_key
 from tvilling.city.simulators.partner import Customer, Partner
 from tvilling.city.simulators.register import ASKED, Ground
@@ -220,14 +220,16 @@ class Simulation:
         """Deliver what falls due, and keep the state, until told to stop."""
         pauses: dict[str, int] = {}
         since_saved = 0.0
-        municipality, until_published = self.partners.get(MUNICIPALITY), 0
+        municipality = self.partners.get(MUNICIPALITY)
+        is_published, rest = False, 0
         while not self.stop.wait(TICK_SECONDS):
             since_saved += TICK_SECONDS
             if municipality is not None:
-                until_published -= 1
-                if until_published < 0:
-                    until_published = 20  # where the house is away, again after five seconds
-                    municipality = None if publish(municipality.client) else municipality
+                rest -= 1
+                if rest < 0:
+                    is_published = is_published or publish(municipality.client)
+                    taken = is_published and answer(municipality.client, list(municipality.claims))
+                    rest = 0 if taken else 20  # the house is away: five seconds' rest
             if since_saved >= SAVE_SECONDS:
                 since_saved = 0.0
                 self.save()

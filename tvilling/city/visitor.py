@@ -237,6 +237,14 @@ class Visitor:
         """Approve one proposal exactly as shown."""
         self._post(form.action, form.hidden())
 
+    def page(self, address: str) -> str:
+        """A page as it is sent.
+
+        Raises:
+            JourneyError: it is not answered with 200.
+        """
+        return self._page(address)
+
     def json(self, address: str) -> Any:
         """What a page's own script would read."""
         response = self._http.get(address, timeout=_COUNTED_ANEW_WITHIN_SECONDS)

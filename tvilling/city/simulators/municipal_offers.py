@@ -5,6 +5,7 @@ Invented, all of it: no municipality has decided on these.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ import httpx
 from tvilling.city.simulators.oauth_client import JourneyFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tvilling.city.simulators.oauth_client import OAuthClient
 
 MUNICIPALITY = "kommune"
@@ -62,6 +65,26 @@ OFFERS: dict[str, dict[str, Any]] = {
         "decisionPage": f"{_PAGE}/2-26",
     },
 }
+
+
+def answer(client: OAuthClient, claims: Iterable[dict[str, Any]]) -> bool:
+    """Grant every claim that was not answered yet, with the reference to show; False where one was not taken.
+
+    A municipality knows whoever claims by a name of its own only: what it grants is fetched by the reference.
+    """
+    for claim in claims:
+        if claim.get("answered"):
+            continue
+        reference = f"TK-{hashlib.sha256(claim['id'].encode()).hexdigest()[:8].upper()}"
+        said = {"answer": "granted", "reference": reference}
+        try:
+            status = client.put(f"/bridge/claims/{claim['id']}/answer", json.dumps(said).encode())
+        except (httpx.HTTPError, JourneyFailed):
+            return False
+        if status not in {200, 404, 409}:
+            return False
+        claim["answered"] = reference
+    return True
 
 
 def publish(client: OAuthClient) -> bool:
