@@ -1,40 +1,59 @@
 """The database server dies, by kill -9 of all its processes or of one, or stops at once, under load: what was acknowledged is there, once.
 
+And at each wait of each kind of write, before what was said reached it and after, the acts being alone: then the whole act stands,
+or as much of it as had its own commit, or nothing, and it is done again to its end.
+
 Beside it what a lost server is to those who ask: problem `storage-unavailable` with Retry-After, and nothing else.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
 
 import pytest
-from deliveries import deliver, granted, owner_permit, permit_again, reading, readings
+from deliveries import CITIZEN, GrantedPartner, deliver, granted, owner_permit, permit_again, reading, readings
 from hosts import make_host
 
-from pod_server import problems
+from pod_server import documents, feed, grants, integrity, problems
 from pod_server.activities import read_activities
+from pod_server.log import ledger
+from pod_server.log.event import LogEvent
 from pod_server.log.verification import verify_stored
 from pod_server.opening import custodian_vault, open_pod
 from pod_server.pods import create_pod
 from pod_server.storage.errors import StorageBusy, StorageUnavailable
+from pod_server.storage.postgresql.connection import PipelinedConnection
+from pod_server.storage.postgresql.transaction import PostgresqlTransaction
 
 RUNS = int(os.environ.get("TVILLING_FAULT_RUNS", "6")) // 6
 
 pytestmark = pytest.mark.xdist_group("postgresql-crashes")
 
 
-@pytest.fixture
-def own_server(monkeypatch):
-    """A server that this test alone may kill."""
-    import hosts
+@pytest.fixture(scope="module")
+def mortal():
+    """A server that the tests of this module may kill, one after the other, and its databases."""
     from postgresql_server import Databases, PostgresqlServer
 
     server = PostgresqlServer()
-    monkeypatch.setattr(hosts, "database_url_for", Databases(server).url_for)
-    yield server
+    yield server, Databases(server)
     server.stop()
+
+
+@pytest.fixture
+def own_server(mortal, monkeypatch):
+    """The server, alive, with hosts of this test in it."""
+    import hosts
+
+    server, databases = mortal
+    monkeypatch.setattr(hosts, "database_url_for", databases.url_for)
+    yield server
+    if server.process.poll() is not None:  # the test failed between a killing and a start
+        server.start()
+    databases.give_back()
 
 
 def stored(host, pod_id) -> list[str]:
@@ -109,6 +128,124 @@ def test_kill_nine_of_the_server_loses_nothing_acknowledged(own_server, tmp_path
         again = permit_again(fresh, partners[number].partner, partners[number].grant)
         assert set(deliver(fresh, again, readings(0, acknowledged[number]))) == {"duplicate"}
     fresh.storage.close()
+
+
+class Act:
+    """One kind of write by Kari, or by her partner, that is done again after the server was lost in it."""
+
+    def __init__(self, host, made, partner) -> None:
+        self.host, self.made, self.partner = host, made, partner
+        self.pod_id, self.grant = made.pod_id, partner.grant
+
+    def again(self, host) -> Act:
+        """The same after a restart: nothing of the old process is left."""
+        return Act(host, self.made, GrantedPartner(self.partner.partner, self.grant, self.partner.permit))
+
+    def deliver(self) -> bool:
+        return deliver(self.host, self.partner.permit, readings(50, 3)) in (["accepted"] * 3, ["duplicate"] * 3)
+
+    def put(self) -> bool:
+        opened = open_pod(self.host, owner_permit(self.made.vault))
+        at = self.host.clock.now()
+        with self.host.storage.write() as tx:
+            documents.put(tx, opened, "notes/a", "text/plain", b"a", public=False, at=at)
+            ledger.append(tx, self.pod_id, LogEvent(at=at, actor=CITIZEN, action="write-document"))
+        with self.host.storage.read() as tx:
+            found = documents.get(tx, opened, "notes/a")
+        return found is not None and found.content == b"a"
+
+    def change(self, to: str) -> bool:
+        {"pause": grants.pause, "withdraw": grants.withdraw, "erase": grants.erase}[to](
+            self.host, self.pod_id, self.grant, actor=CITIZEN
+        )
+        state = grants.find_grant(self.host, self.pod_id, self.grant).state
+        return state == {"pause": "paused", "withdraw": "withdrawn", "erase": "erased"}[to]
+
+    def pause(self) -> bool:
+        return self.change("pause")
+
+    def withdraw(self) -> bool:
+        return self.change("withdraw")
+
+    def erase(self) -> bool:
+        return self.change("erase")
+
+    def note(self) -> bool:
+        """The agent's step: the cursor, whose answer comes with the COMMIT."""
+        with self.host.storage.read() as tx:
+            cursor, head = feed.position(tx, self.pod_id)
+        if cursor < head:
+            with self.host.storage.write() as tx:
+                feed.advance(tx, self.pod_id, head, after=cursor)
+        with self.host.storage.read() as tx:
+            cursor, head = feed.position(tx, self.pod_id)
+        return cursor == head
+
+
+KINDS = ("deliver", "put", "pause", "withdraw", "erase", "note")
+BRIEF = (("deliver", 2, True),)
+"""Kind of write, which wait, and whether what was sent still reached the server before it died."""
+
+CUTS = [(kind, wait, reached) for kind in KINDS for wait in range(1, 7) for reached in (False, True)]
+
+
+def everything(host) -> dict[str, list[tuple]]:
+    """Every row of the database."""
+    with host.storage.connect() as connection:
+        names = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        return {name: sorted(map(repr, connection.execute(f'SELECT * FROM "{name}"'))) for (name,) in names}
+
+
+@pytest.mark.parametrize(("kind", "wait", "reached"), CUTS if RUNS > 1 else BRIEF, ids=str)
+def test_a_server_killed_at_any_wait_of_any_kind_of_write_keeps_all_of_it_or_nothing(
+    own_server, monkeypatch, tmp_path, clock, kind, wait, reached
+):
+    host = make_host(tmp_path / "data", clock)
+    made = create_pod(host, "kari")
+    act = Act(host, made, granted(host, made.pod_id))
+    assert deliver(host, act.partner.permit, readings(0, 5)) == ["accepted"] * 5
+    before, waits, last_words = everything(host), [], []
+    sync, send = PipelinedConnection.sync, PostgresqlTransaction._send
+
+    def told(transaction, sql, parameters):
+        last_words.append(sql)
+        send(transaction, sql, parameters)
+
+    def dies(connection):
+        waits.append("COMMIT" in last_words)
+        if len(waits) == wait and not reached:
+            own_server.kill()
+        sync(connection)
+        if len(waits) == wait and reached:
+            own_server.kill()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PipelinedConnection, "sync", dies)
+        patched.setattr(PostgresqlTransaction, "_send", told)
+        acknowledged = False
+        with contextlib.suppress(StorageUnavailable):
+            acknowledged = getattr(act, kind)()
+    if len(waits) < wait:
+        assert acknowledged, "an act of fewer waits is over, and nothing has died in it"
+        host.storage.close()
+        return
+    own_server.start()
+    fresh = make_host(tmp_path / "data", clock)
+    committed = any(waits[: wait if reached else wait - 1])
+    assert committed or everything(fresh) == before, "no COMMIT was sent, and something stands"
+    grants.resume_erasures(fresh)
+    again = act.again(fresh)
+    if kind == "deliver":
+        again.partner = GrantedPartner(
+            act.partner.partner, act.grant, permit_again(fresh, act.partner.partner, act.grant)
+        )
+    assert getattr(again, kind)(), "what was lost is done again, and what was not is recognised"
+    examined = integrity.examine(fresh, custodian_vault(fresh, made.pod_id), made.pod_id)
+    assert examined.damages == ()
+    if kind != "erase":
+        assert len(stored(fresh, made.pod_id)) == 5 + (3 if kind == "deliver" else 0)
+    fresh.storage.close()
+    host.storage.close()
 
 
 def test_a_server_that_is_away_is_a_problem_with_a_time_to_come_back(own_server, tmp_path, clock):
