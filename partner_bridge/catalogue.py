@@ -16,9 +16,17 @@ from urllib.parse import urlsplit
 
 from pyoxigraph import RdfFormat, parse, serialize
 
-from partner_bridge.connectors import CALCULATORS, registry
+from partner_bridge.connectors import CALCULATORS, MUNICIPALITY, registry
 from pod_server.representation import turtle
-from vocab.catalogue_words import ACCESS_WORDS, ANSWER_WORDS, CATALOGUE_WORDS, DOOR_WORDS, LANGUAGES, MADE_BY
+from vocab.catalogue_words import (
+    ACCESS_WORDS,
+    ANSWER_WORDS,
+    CATALOGUE_WORDS,
+    DOOR_WORDS,
+    LANGUAGES,
+    MADE_BY,
+    OFFERED_WORDS,
+)
 from vocab.kinds import load_kinds
 from vocab.terms import DCTERMS, XSD
 
@@ -136,8 +144,11 @@ def catalogue_document(base_url: str, packages: tuple[str, ...], today: date) ->
     ]
     datasets += [_calculated(base_url, each) for each in CALCULATORS.values()]
     services.append(_calculations(base_url))
+    datasets.append(_offers(base_url))
+    services.append(_offers_door(base_url))
     organisations = {each.declaration.organisation.slug: each.declaration.organisation for each in CALCULATORS.values()}
     organisations |= {each.declaration.organisation.slug: each.declaration.organisation for each in connectors}
+    organisations.setdefault(MUNICIPALITY.declaration.organisation.slug, MUNICIPALITY.declaration.organisation)
     agents: list[dict[str, Any]] = [
         {"id": f"{here}#organisation-{each.slug}", "type": "foaf:Agent", "name": each.name}
         | ({"homepage": each.homepage} if each.homepage else {})
@@ -246,6 +257,53 @@ def _calculations(base_url: str) -> dict[str, Any]:
         "endpointURL": f"{base_url}/-/calculations",
         "endpointDescription": f"{base_url}/openapi.json",
         "servesDataset": [f"{here}#{each}-calculation" for each in CALCULATORS],
+    }
+
+
+def _offers(base_url: str) -> dict[str, Any]:
+    """What municipalities offer: the one dataset here that is public, and of nobody's pod."""
+    here, declared = f"{base_url}{PATH}", MUNICIPALITY.declaration
+    iri = f"{here}#{MUNICIPALITY.name}-offers"
+    said = [OFFERED_WORDS[1], *(_by_language(line) for line in (*declared.guesses, *declared.limits))]
+    return {
+        "id": iri,
+        "type": "dcat:Dataset",
+        "title": OFFERED_WORDS[0],
+        "description": {code: " ".join(each[code] for each in said) for code in LANGUAGES},
+        "identifier": iri,
+        "publisher": f"{here}#organisation-{declared.organisation.slug}",
+        "contactPoint": f"{here}#contact",
+        "theme": f"{_AUTHORITY}data-theme/GOVE",
+        "accessRights": f"{_AUTHORITY}access-right/PUBLIC",
+        "accrualPeriodicity": f"{_AUTHORITY}frequency/{_FREQUENCIES[declared.frequency]}",
+        "conformsTo": f"{base_url}/vocab/ontology.ttl",
+        "documentation": [f"{base_url}/-/offers"],
+        "distribution": {
+            "id": f"{iri}-published",
+            "type": "dcat:Distribution",
+            **_texts(OFFERED_WORDS),
+            "accessURL": f"{base_url}/vocab/offers",
+            "accessService": [f"{here}#door-offers"],
+            "format": f"{_AUTHORITY}file-type/JSON_LD",
+            "rights": {"type": "dct:RightsStatement", "label": _by_language(declared.terms)},
+            "policy": {
+                "type": "odrl:Offer",
+                "permission": {"type": "odrl:Permission", "action": "odrl:use", "target": iri},
+            },
+        },
+    }
+
+
+def _offers_door(base_url: str) -> dict[str, Any]:
+    here = f"{base_url}{PATH}"
+    return {
+        "id": f"{here}#door-offers",
+        "type": "dcat:DataService",
+        **_texts(DOOR_WORDS["offers"]),
+        **_responsible(here),
+        "endpointURL": f"{base_url}/vocab/offers",
+        "endpointDescription": f"{base_url}/openapi.json",
+        "servesDataset": [f"{here}#{MUNICIPALITY.name}-offers"],
     }
 
 

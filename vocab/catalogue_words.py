@@ -39,7 +39,25 @@ ANSWER_WORDS = _pair(
 )
 """Of what comes of a calculation service."""
 
+OFFERED_WORDS = _pair(
+    ("Det kommunen tilbyr", "Det kommunen tilbyr", "What the municipality offers"),
+    (
+        "Ordninger med regel, gevinst og vedtak. Om noe passer, avgjøres i innbyggerens egen pod, og ingen får vite det.",
+        "Ordningar med regel, gevinst og vedtak. Om noko passar, vert avgjort i podden til innbyggjaren sjølv, og ingen får vite det.",
+        "Programmes with rule, reward and decision. Whether one fits is judged in the citizen's own pod, and nobody is told.",
+    ),
+)
+"""Of what municipalities publish."""
+
 DOOR_WORDS: dict[str, Pair] = {
+    "offers": _pair(
+        ("Det som tilbys nå", "Det som vert tilbode no", "What is offered now"),
+        (
+            "Åpent for alle, som JSON-LD eller Turtle.",
+            "Ope for alle, som JSON-LD eller Turtle.",
+            "Open to everybody, as JSON-LD or Turtle.",
+        ),
+    ),
     "calculations": _pair(
         ("Andre beregninger", "Andre utrekningar", "Second opinions"),
         (

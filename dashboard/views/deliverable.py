@@ -14,7 +14,8 @@ from dashboard.views.vocabulary import public_file
 from dashboard.visits import visit
 from partner_bridge.calculating import services
 from partner_bridge.catalogue import PATH, catalogue_bytes
-from partner_bridge.connectors import CALCULATORS, registry
+from partner_bridge.connectors import CALCULATORS, MUNICIPALITY, registry
+from partner_bridge.connectors.municipality import Municipality
 from partner_bridge.sources import list_sources
 from pod_server.representation import json_ld, turtle
 from vocab.kinds import load_kinds
@@ -50,6 +51,7 @@ class Offer:
         takes_files: Whether a file of it can be brought.
         is_pushed: Whether its supplier asks by itself.
         calculates: Whether it is shown sums and answers, and delivers nothing.
+        publishes: Whether it says what it offers, and delivers nothing.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Offer:
     takes_files: bool
     is_pushed: bool
     calculates: bool
+    publishes: bool
 
 
 @dataclass(frozen=True)
@@ -123,9 +126,11 @@ def _suppliers(host: Host, seen: Visit) -> Iterable[Supplier]:
     }
     connectable |= {each.connector: f"/-/calculations#{each.slug}" for each in services(host)}
     offers: dict[str, tuple[Organisation, list[Offer]]] = {}
-    every: list[Connector | Calculator] = [
+    connectable[MUNICIPALITY.name] = "/-/offers"
+    every: list[Connector | Calculator | Municipality] = [
         *registry(host.connector_packages).connectors.values(),
         *CALCULATORS.values(),
+        MUNICIPALITY,
     ]
     for connector in every:
         organisation = connector.declaration.organisation
@@ -135,7 +140,7 @@ def _suppliers(host: Host, seen: Visit) -> Iterable[Supplier]:
         yield Supplier(organisation, made)
 
 
-def _offer(seen: Visit, connector: Connector | Calculator, address: str) -> Offer:
+def _offer(seen: Visit, connector: Connector | Calculator | Municipality, address: str) -> Offer:
     t, declared = seen.words, connector.declaration
     kinds = [load_kinds().by_slug[each] for each in sorted(connector.kinds)]
 
@@ -160,6 +165,7 @@ def _offer(seen: Visit, connector: Connector | Calculator, address: str) -> Offe
         takes_files="file" in declared.channels,
         is_pushed=bool({"push", "agent"} & set(declared.channels)),
         calculates="calculation" in declared.channels,
+        publishes="offers" in declared.channels,
     )
 
 

@@ -19,6 +19,7 @@ from partner_bridge.connectors.garmin import Garmin
 from partner_bridge.connectors.google_health import GoogleHealth
 from partner_bridge.connectors.han import Han
 from partner_bridge.connectors.hourly_csv import HourlyCsv
+from partner_bridge.connectors.municipality import Municipality
 from partner_bridge.connectors.obd_csv import ObdCsv
 from partner_bridge.connectors.oss import Oss
 from partner_bridge.connectors.packages import Registry, load
@@ -65,6 +66,10 @@ CONNECTORS: Mapping[str, Connector] = registry().connectors
 
 CALCULATORS: Mapping[str, Calculator] = {each.name: each for each in (Ducky(),)}
 """Services that are asked for a calculation: they bring nothing in by themselves (calculator.py)."""
+
+
+MUNICIPALITY = Municipality()
+"""Whoever publishes offers: it brings nothing in, and asks for nothing."""
 
 
 def find_calculator(name: str) -> Calculator:

@@ -21,10 +21,11 @@ from vocab.kinds import load_kinds
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Channel = Literal["push", "oauth-pull", "token-pull", "webhook", "file", "agent", "calculation"]
+Channel = Literal["push", "oauth-pull", "token-pull", "webhook", "file", "agent", "calculation", "offers"]
 """How deliveries come in (DESIGN.md, section 2): the partner pushes as an OAuth client; this host asks after the citizen
 signed in there, or with a token they pasted; the partner calls; the citizen brings a file; an agent in the house pushes.
-`calculation` is no way in: the citizen has a service reckon with sums that say nothing of whom (calculating.py)."""
+`calculation` is no way in: the citizen has a service reckon with sums that say nothing of whom (calculating.py). `offers` is
+none either: a municipality publishes what it offers, and the pod judges whether it fits (partner_bridge/offers.py)."""
 
 Frequency = Literal["continuous", "hourly", "daily", "weekly", "monthly", "irregular"]
 """How often something new comes, where the citizen does nothing for it."""
@@ -115,8 +116,8 @@ def _faults(connector: object) -> Iterator[str]:
     if getattr(connector, "form", None) not in {"json", "text"}:
         yield "form: json or text"
     declared = getattr(connector, "declaration", None)
-    calculates = isinstance(declared, Declaration) and declared.channels == ("calculation",)
-    method = "read_answer" if calculates else "normalise"
+    alone = declared.channels[0] if isinstance(declared, Declaration) and len(declared.channels) == 1 else ""
+    method = {"calculation": "read_answer", "offers": "read_offer"}.get(alone, "normalise")
     if not callable(getattr(connector, method, None)):
         yield f"{method}: a method is expected"
     if isinstance(declared, Declaration):
@@ -138,8 +139,8 @@ def _faults_of_declaration(declared: Declaration, *, can_pull: bool) -> Iterator
         yield "channels: a tuple with one channel at least, each once"
     elif not set(channels) <= set(CHANNELS):
         yield f"channels: some of {', '.join(CHANNELS)}"
-    elif "calculation" in channels and len(channels) > 1:
-        yield "channels: a service that calculates brings nothing in, so calculation stands alone"
+    elif {"calculation", "offers"} & set(channels) and len(channels) > 1:
+        yield "channels: who calculates or offers brings nothing in, so calculation and offers stand alone"
     elif can_pull is not bool({"oauth-pull", "token-pull"} & set(channels)):
         yield "channels: a connector is pulled where it has the method `pull`, and only there"
     try:

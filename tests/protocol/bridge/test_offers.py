@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -11,6 +12,10 @@ from rdflib import Graph, Literal, Namespace
 from rdflib.compare import isomorphic
 from twin_proposals import SAMPLE
 
+from partner_bridge.connectors import MUNICIPALITY
+from partner_bridge.connectors.declaration import require_sound
+from partner_bridge.connectors.municipality import Municipality
+from partner_bridge.errors import DeclarationInvalid
 from pod_server.partners import remove_partner
 
 TV = Namespace("https://w3id.org/tvilling#")
@@ -37,6 +42,14 @@ def city_hall(door):
 
 def listed(door, accept="application/ld+json"):
     return door.app.test_client().get("/vocab/offers", headers={"Accept": accept})
+
+
+def test_a_municipality_declares_itself_like_every_connector_and_reads_its_sample() -> None:
+    require_sound(MUNICIPALITY)
+    assert MUNICIPALITY.read_offer(SAMPLE, "tram-pass").less_percent == 5
+    mixed = replace(MUNICIPALITY.declaration, channels=("offers", "push"))
+    with pytest.raises(DeclarationInvalid, match="stand alone"):
+        require_sound(type("Mixed", (Municipality,), {"declaration": mixed})())
 
 
 def test_an_offer_is_published_once_replaced_with_its_past_kept_and_ended(door, city_hall) -> None:

@@ -58,7 +58,12 @@ def test_it_keeps_to_the_shapes_and_each_thing_that_they_ask_for_is_missed(graph
 def test_every_connector_and_kind_is_a_dataset_with_its_partner_and_its_doors(graph):
     datasets = set(graph.objects(HERE, DCAT.dataset))
     answers = {HERE + f"#{each}-calculation" for each in CALCULATORS}
-    assert datasets == answers | {HERE + f"#{each.name}-{kind}" for each in CONNECTORS.values() for kind in each.kinds}
+    offered = HERE + "#municipality-offers"
+    assert set(graph.objects(HERE + "#door-offers", DCAT.servesDataset)) == {offered}
+    assert str(graph.value(offered, DCTERMS.accessRights)).endswith("/PUBLIC")
+    assert datasets == answers | {offered} | {
+        HERE + f"#{each.name}-{kind}" for each in CONNECTORS.values() for kind in each.kinds
+    }
     assert set(graph.objects(HERE + "#door-calculations", DCAT.servesDataset)) == answers
     oss = HERE + "#oss-electricity-reading"
     assert graph.value(graph.value(oss, DCTERMS.publisher), FOAF.name) == Literal("Oss.no")
@@ -126,5 +131,6 @@ def test_the_page_tells_people_all_that_the_data_do_and_where_to_go_on(pages):
         "On what terms",
         "/-/files",
         "/-/partners",
+        "/-/offers",
     ):
         assert told.replace("its form", "the form") in text
