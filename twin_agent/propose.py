@@ -248,7 +248,9 @@ def keep_true(tx: Transaction, open_pod: OpenPod, found: Mapping[str, Offer | No
         body = read_body(stored)
         slug = body["programme"]
         if stored.state != WAITING:
-            settled.add((slug, body["letter"]["period"]))
+            # What was withdrawn was never answered: where it is offered, or met, again, it is proposed again.
+            if stored.state != WITHDRAWN:
+                settled.add((slug, body["letter"]["period"]))
             if not stored.lies_apart:
                 save(tx, open_pod, stored, body, at)
                 changed += 1

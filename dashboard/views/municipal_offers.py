@@ -97,7 +97,12 @@ def _seen(visit: Visit, judged: Judgement, proposals: list[ProposalWords]) -> Of
             enough=programme.minimum_coverage_days,
         )
     held = next(
-        (each for each in proposals if each.programme == programme.slug and each.period == judged.measured.period), None
+        (
+            each
+            for each in proposals
+            if (each.programme, each.period) == (programme.slug, judged.measured.period) and each.state != "withdrawn"
+        ),
+        None,
     )
     return OfferSeen(
         slug=programme.slug,

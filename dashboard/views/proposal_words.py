@@ -88,15 +88,10 @@ def words_of(
     coverage = facts.get("coverage_days") or []
     reasons = [t("proposal.reason-rule", programme=title, version=str(letter.get("rule_version", "")))]
     if "before" in facts:
-        reasons.append(
-            t(
-                "proposal.reason-sum",
-                before=w.number(float(facts["before"])),
-                after=w.number(float(facts["after"])),
-                percent=w.number(change, 1),
-                unit=str(facts.get("unit", "kg")),
-            )
-        )
+        told = {name: w.number(float(facts[name])) for name in ("before", "after", "limit")}
+        bounded = facts.get("threshold") is None
+        said = "proposal.reason-bound" if bounded else "proposal.reason-sum"
+        reasons.append(t(said, **told, percent=w.number(change, 1), unit=str(facts.get("unit", "kg"))))
     if coverage:
         reasons.append(t("proposal.reason-coverage", days=w.listing([w.number(float(each)) for each in coverage])))
     answer = letter.get("answer")

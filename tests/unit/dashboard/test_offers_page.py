@@ -42,5 +42,18 @@ def test_the_whole_way_by_its_forms(pages, language, words) -> None:
         assert "TK-1042" in browser.get(address, **told).text
 
 
+def test_a_fixed_bound_is_told_as_one(pages) -> None:
+    browser = pages.citizen()
+    kari = Citizen(pages.city, browser.made)
+    kari.deliver("TRV", *two_years_of_waste(9.0, 10.0))
+    said = {key: value for key, value in json.loads(SAMPLE).items() if key != "lessPercent"} | {"atMost": 160}
+    add_municipality(pages.host, offering=json.dumps(said).encode())
+    kari.think()
+    page = browser.get("/-/twin", **{"Accept-Language": "en"}).text
+    assert "at most 160 kg" in page
+    assert "the limit is 160 kg" in page
+    assert "% less" not in page
+
+
 def test_without_offers_the_page_says_so(pages) -> None:
     assert "No offers now" in pages.citizen().get("/-/offers", **{"Accept-Language": "en"}).text

@@ -243,6 +243,10 @@ def test_an_offer_that_is_replaced_or_withdrawn_cannot_be_claimed_as_it_was(offe
     offered.think()
     assert [each["_state"] for each in stored(offered)] == ["withdrawn"]
     assert messages(offered) == []
+    publish(offered.host, municipality.client_id, "tram-pass", SAMPLE)
+    offered.deliver("TRV", waste("newer", MIDNIGHT, 1.0))
+    offered.think()
+    assert sorted(each["_state"] for each in stored(offered)) == ["waiting", "withdrawn"], "offered anew, proposed anew"
 
 
 def test_a_new_offer_is_looked_at_with_the_next_delivery_of_any_kind(host, kari) -> None:
