@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import psycopg
@@ -14,7 +15,10 @@ from structlog.testing import capture_logs
 
 from pod_server import documents, feed, grants, opening
 from pod_server.asking_ahead import ask_ahead
+from pod_server.authorization_server import connections
+from pod_server.authorization_server.apps import App
 from pod_server.errors import FeedMoved, HandleTaken
+from pod_server.identifiers import ClientId
 from pod_server.opening import find_pod, open_pod
 from pod_server.pods import create_pod
 from pod_server.storage.errors import (
@@ -194,6 +198,26 @@ def test_what_must_change_is_held_to_that_when_it_is_said_again(url):
             connection.execute("DROP FUNCTION conflict CASCADE")
             connection.execute("DROP SEQUENCE tries")
         storage.close()
+
+
+def test_an_app_that_is_asked_for_in_many_places_at_once_has_one_name_in_a_pod(city, host, monkeypatch):
+    """Whoever was first holds the table from its question on; the others wait for its answer, and find it."""
+    kari, callers = city.citizen("kari"), 4
+    asked, insert, made = threading.Barrier(callers), connections._insert, []
+    monkeypatch.setattr(connections, "_insert", lambda *given: made.append(1) or insert(*given))
+    for turn in range(5):
+        app = App(ClientId(f"https://app{turn}.example/id"), "App", ("https://app.example/cb",), (), has_secret=False)
+
+        def ask(app=app):
+            asked.wait(30)
+            return connections.party_of(host, kari.pod_id, app)
+
+        with ThreadPoolExecutor(callers) as threads:
+            names = [each.result(60) for each in [threads.submit(ask) for _ in range(callers)]]
+        assert len(set(names)) == 1
+        assert len(made) == turn + 1
+    with host.storage.read() as tx:
+        assert tx.one("SELECT COUNT(*) FROM app_connection WHERE pod_id = ?", (kari.pod_id,)) == (5,)
 
 
 def test_a_withdrawal_that_the_engine_ended_for_another_writer_is_done_again(city, host):
