@@ -41,6 +41,10 @@ def _keep_from_the_collector() -> None:
 CONNECTIONS_A_WORKER = 10_000
 """Open at a time; the server would stop taking new ones at a few hundred that say nothing, which is what an attacker opens."""
 
+WORKERS_KILLED_AFTER_SECONDS = 4
+"""A worker that does not end when it is asked to is ended by its server, before the host would end the whole role (serve.py, 8 s):
+granian itself waits for ever. What such a worker had acknowledged is on the disk."""
+
 HEADERS_SECONDS = 15
 """How long a connection may take to send a request's first line and headers."""
 
@@ -86,6 +90,7 @@ def run_web(settings: Settings) -> None:
         log_access=False,
         log_level=LogLevels.error,
         respawn_failed_workers=True,
+        workers_kill_timeout=WORKERS_KILLED_AFTER_SECONDS,
     ).serve()
 
 
