@@ -74,7 +74,7 @@ def processor_seconds(children: list[psutil.Process]) -> dict[str, float]:
     """By role."""
     used: dict[str, float] = {}
     for each in children:
-        role = next(word for word in each.cmdline() if word in {"web", "live", "agent"})
+        role = next(word for word in each.cmdline() if word in {"web", "live", "agent", "twin"})
         times = [one.cpu_times() for one in [each, *each.children(recursive=True)]]
         used[role] = used.get(role, 0) + sum(time.user + time.system for time in times)
     return used

@@ -1,6 +1,6 @@
 """A city's day: so many citizens with 24 readings each, accepted, sealed and footprinted; seconds, memory, disk.
 
-    .venv/bin/python benchmarks/city_day.py [--citizens 2000] [--folder DIR]
+    .venv/bin/python benchmarks/city_day.py [--citizens 2000] [--agents 2] [--folder DIR]
 
 Over sockets into `tvilling serve` with all roles; two streams of lines, and the clock runs until the agent has taken in the
 last pod. Issue 6 asks for 212,000 citizens in five minutes with a gigabyte: give that number to measure it, not to reckon it.
@@ -150,6 +150,7 @@ class Lines:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--citizens", type=int, default=2000)
+    parser.add_argument("--agents", type=int, default=2)
     parser.add_argument("--senders", type=int, default=2)
     parser.add_argument("--makers", type=int, default=2)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()))
@@ -164,7 +165,7 @@ def main() -> None:
     print(f"{describe()}; load {os.getloadavg()[0]:.1f}", flush=True)
     with (
         tempfile.TemporaryDirectory(dir=options.folder, prefix="city-day-") as folder,
-        running_host(Path(folder) / "data", workers=2) as running,
+        running_host(Path(folder) / "data", workers=2, agents=options.agents) as running,
     ):
         run(running, Path(folder), options)
 

@@ -216,7 +216,9 @@ def serving(base_url: str, *options: str) -> Iterator[psutil.Process]:
 
 
 @contextlib.contextmanager
-def running_host(folder: Path, *, allow_outbound: tuple[str, ...] = (), workers: int = 1) -> Iterator[RunningHost]:
+def running_host(
+    folder: Path, *, allow_outbound: tuple[str, ...] = (), workers: int = 1, agents: int = 1
+) -> Iterator[RunningHost]:
     """`tvilling serve` on free ports, with one worker of the web role unless more are asked for."""
     from tvilling.app import create_host
     from tvilling.data_folder import migrate_data_folder
@@ -232,6 +234,7 @@ def running_host(folder: Path, *, allow_outbound: tuple[str, ...] = (), workers:
         live_listen=live,
         allow_outbound=allow_outbound,
         workers=workers,
+        agents=agents,
     )
     migrate_data_folder(settings)
     host = create_host(settings)

@@ -1,4 +1,4 @@
-"""The entry of each process: `python -m tvilling.roles web|live|agent`, its settings named by the parent."""
+"""The entry of each process: `python -m tvilling.roles web|live|agent|twin`, its settings named by the parent."""
 
 from __future__ import annotations
 
@@ -151,7 +151,17 @@ def run_agent(settings: Settings) -> None:
     puller.join(timeout=5)
 
 
-ENTRIES = {"web": run_web, "live": run_live, "agent": run_agent}
+def run_twin(settings: Settings) -> None:
+    """Think only: a further agent beside the one that also sends, asks sources and keeps house."""
+    import twin_agent.worker  # noqa: PLC0415
+    from tvilling.app import create_host  # noqa: PLC0415
+    from tvilling.serve import stop_on_signals  # noqa: PLC0415
+
+    stop = stop_on_signals()
+    twin_agent.worker.run_agent(create_host(settings), stop)
+
+
+ENTRIES = {"web": run_web, "live": run_live, "agent": run_agent, "twin": run_twin}
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The host's processes: web answers requests, live holds the long streams, agent thinks and sends.
 
-`--role all` starts one process for each role and watches them: a role that dies is started anew, and one that keeps
-dying ends the host with an error. SIGTERM and Ctrl-C end everything cleanly.
+`--role all` starts one process for each role, and more of the agent where asked, and watches them: one that dies is
+started anew, and one that keeps dying ends the host with an error. SIGTERM and Ctrl-C end everything cleanly.
 """
 
 from __future__ import annotations
@@ -67,17 +67,25 @@ class Processes:
     """The running processes of one host."""
 
     settings: Settings
-    running: dict[Role, subprocess.Popen[bytes]] = field(default_factory=dict)
-    restarts: dict[Role, int] = field(default_factory=dict)
+    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    """By name: the role's, or `agent 2`, `agent 3` and so on for agents that only think."""
+    restarts: dict[str, int] = field(default_factory=dict)
     lifeline: Lifeline = field(default_factory=Lifeline)
 
     def start(self, roles: tuple[Role, ...] = ROLES) -> None:
         """Write the settings and start the roles, web before the others, since people wait for it."""
         self.settings.write()
         for role in sorted(roles, key=lambda role: role != "web"):
-            self.running[role] = start_process(["tvilling.roles", role], self.settings, self.lifeline)
+            self._start(role)
             if role == "web" and len(roles) > 1:
                 self._give_a_start(self.running[role])
+        if "agent" in roles:
+            for number in range(2, self.settings.agents + 1):
+                self._start(f"agent {number}")
+
+    def _start(self, name: str) -> None:
+        entry = "twin" if name.startswith("agent ") else name
+        self.running[name] = start_process(["tvilling.roles", entry], self.settings, self.lifeline)
 
     def _give_a_start(self, web: subprocess.Popen[bytes]) -> None:
         """Let web have the processors to itself until it answers, or for a second; whether it does is seen later."""
@@ -93,13 +101,13 @@ class Processes:
         Raises:
             ProcessError: one role died too often to go on.
         """
-        for role, process in self.running.items():
+        for name, process in self.running.items():
             if process.poll() is None:
                 continue
-            self.restarts[role] = self.restarts.get(role, 0) + 1
-            if self.restarts[role] > RESTARTS_BEFORE_GIVING_UP:
-                raise ProcessError(f"the {role} process ended {self.restarts[role]} times (code {process.returncode})")
-            self.running[role] = start_process(["tvilling.roles", role], self.settings, self.lifeline)
+            self.restarts[name] = self.restarts.get(name, 0) + 1
+            if self.restarts[name] > RESTARTS_BEFORE_GIVING_UP:
+                raise ProcessError(f"the {name} process ended {self.restarts[name]} times (code {process.returncode})")
+            self._start(name)
 
     def wait_until_ready(self, timeout_seconds: float = 60.0) -> None:
         """Wait until web and live answer, those of them that were started.
@@ -111,10 +119,10 @@ class Processes:
         doors = {"web": f"{self.settings.listen.origin}/readyz", "live": f"{self.settings.live_listen.origin}/healthz"}
         for url in (url for role, url in doors.items() if role in self.running):
             while True:
-                for role, process in self.running.items():
+                for name, process in self.running.items():
                     if process.poll() is not None:
                         raise ProcessError(
-                            f"the {role} process ended at once (code {process.returncode}); is its port taken?"
+                            f"the {name} process ended at once (code {process.returncode}); is its port taken?"
                         )
                 if _answers(url):
                     break

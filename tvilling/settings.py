@@ -81,6 +81,8 @@ class Settings:
         quota_bytes: What the documents of a pod may take, where the pod has no quota of its own.
         largest_binary_bytes: The largest single document that is not RDF.
         ages: From which age on citizens answer for themselves: `13`, and `PURPOSE=15` for single purposes.
+        workers: Processes of the web role.
+        agents: Processes that take in what was delivered; the first of them also sends, asks sources and keeps house.
         connector_packages: Packages whose connectors are loaded beside the house's own.
         database_url: The PostgreSQL database that several machines may share; None for the folder's own SQLite file.
         keys_url: The PostgreSQL database of the key store, where several machines share it; None for the folder's file.
@@ -96,6 +98,7 @@ class Settings:
     allow_outbound: tuple[str, ...] = ()
     witnesses: tuple[str, ...] = ()
     workers: int = 2
+    agents: int = 1
     signing_key_days: int = 90
     quota_bytes: int = DEFAULT_QUOTA_BYTES
     largest_binary_bytes: int = DEFAULT_LARGEST_BINARY_BYTES

@@ -23,7 +23,7 @@ from pod_server.activities import Delivery, Record
 from pod_server.authorization import enforcement
 from pod_server.binaries import INLINE_BYTES, BinaryTooLarge, seal_file
 from pod_server.household import Household
-from pod_server.identifiers import Actor, WebId
+from pod_server.identifiers import Actor, GrantId, WebId
 from pod_server.log import ledger
 from pod_server.log.event import LogEvent
 from pod_server.log.verification import verify_log
@@ -161,8 +161,12 @@ def load_pod(
                 household.save(tx, opened, lives_here, at=host.clock.now())
             archived = _archive(host, opened, origin, log, list(held.values()))
             taken: list[tuple[str, int, int]] = []
-            for old_grant, names in months.items():
-                taken.append(_take_in(host, opened, file, names, actor=actor, old=held.get(old_grant, {})))
+            # In the order of the old names: where two grants tell of the same, the name may decide which of them counts.
+            for (old_grant, names), grant_id in zip(
+                months.items(), sorted(grants.new_grant_id() for _ in months), strict=True
+            ):
+                old = held.get(old_grant, {})
+                taken.append(_take_in(host, opened, file, names, actor=actor, old=old, grant_id=grant_id))
             with host.storage.write() as tx:
                 detail: dict[str, str | int] = {"from": origin.webid[:200], "entries": entries}
                 ledger.append(
@@ -371,7 +375,14 @@ def _records(file: PodFileReader, name: str) -> Iterator[Record]:
 
 
 def _take_in(
-    host: Host, opened: OpenPod, file: PodFileReader, names: list[str], *, actor: Actor, old: dict[str, Any]
+    host: Host,
+    opened: OpenPod,
+    file: PodFileReader,
+    names: list[str],
+    *,
+    actor: Actor,
+    old: dict[str, Any],
+    grant_id: GrantId,
 ) -> tuple[str, int, int]:
     """One old grant's activities under a new grant to the citizen: the grant, how many came in, how many did not."""
     terms_there = old.get("terms")
@@ -390,7 +401,7 @@ def _take_in(
         )
     except ConsentError as error:
         raise PodFileInvalid(f"no grant can be made for these activities: {error}") from error
-    given = grants.give(host, opened.pod_id, terms, actor=actor, vault=opened.vault)
+    given = grants.give(host, opened.pod_id, terms, actor=actor, vault=opened.vault, grant_id=grant_id)
     permit = enforcement.require_grant(host, SELF, given.id, (), "append", host.clock.now())
     accepted = refused = 0
     for name in names:

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 @click.option("--live-url", default=None, help="Where browsers reach the live streams, where a proxy stands before.")
 @click.option("--role", type=click.Choice(["all", "web", "live", "agent"]), default="all", help="Which processes.")
 @click.option("--workers", type=click.IntRange(1, 64), default=2, help="Worker processes of the web role.")
+@click.option(
+    "--agents",
+    type=click.IntRange(1, 64),
+    default=1,
+    help="Processes that take in what was delivered; the first of them also sends, asks sources and keeps house.",
+    show_default=True,
+)
 @click.option("--host-key", type=click.Path(dir_okay=False), default=None, help="The host key's file.")
 @click.option(
     "--epoch-keys",
@@ -81,6 +88,7 @@ def serve_command(
     live_url: str | None,
     role: str,
     workers: int,
+    agents: int,
     host_key: str | None,
     epoch_keys: str | None,
     witnesses: tuple[str, ...],
@@ -107,6 +115,7 @@ def serve_command(
         epoch_keys_folder=str(Path(epoch_keys).absolute()) if epoch_keys else None,
         allow_outbound=allow_outbound,
         workers=workers,
+        agents=agents,
         signing_key_days=signing_key_days,
         quota_bytes=quota_bytes,
         largest_binary_bytes=largest_binary_bytes,
